@@ -1,0 +1,88 @@
+//! Who is in which room.
+
+use blaupause_store::Part;
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+
+use crate::{
+    Data, DataError, Found, LIMITS, Member, Order, ReadSet,
+    rows::{MemberRow, RoomMember, UserRoom, UserRoomRow},
+};
+
+impl Data {
+    /// Members of a room with the given membership. A room may have 100,000.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn members(
+        &self,
+        room: &RoomId,
+        membership: Member,
+    ) -> Result<Vec<RoomMember>, DataError> {
+        let part = self.parts().room(room);
+        let page =
+            self.list::<MemberRow>(part, &(membership as u8), LIMITS.scan_rows_max).await?;
+        Ok(page.rows.into_iter().map(|(_, row)| row.value).collect())
+    }
+
+    /// The rooms of a local user, with any membership, forgotten ones too.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn rooms_of(&self, user: &UserId) -> Result<Vec<Found<UserRoom>>, DataError> {
+        let part = self.parts().user(user);
+        let page = self.list::<UserRoomRow>(part, &(), LIMITS.scan_rows_max).await?;
+        Ok(page.rows.into_iter().map(|(_, row)| row).collect())
+    }
+
+    /// A local user's place in a room; `None` if there never was one.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn membership(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+    ) -> Result<Option<Found<UserRoom>>, DataError> {
+        self.get::<UserRoomRow>(self.parts().user(user), &self.parts().room(room)).await
+    }
+
+    /// The rooms a local user is joined to.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn joined_rooms(&self, user: &UserId) -> Result<Vec<OwnedRoomId>, DataError> {
+        let rooms = self.rooms_of(user).await?.into_iter();
+        Ok(rooms
+            .filter(|room| room.membership == Member::Join)
+            .map(|room| room.value.room_id)
+            .collect())
+    }
+
+    /// Everybody who is joined to one of the given rooms, each once, in order of their ids.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn joined_members_of(
+        &self,
+        rooms: &[OwnedRoomId],
+    ) -> Result<Vec<OwnedUserId>, DataError> {
+        let mut want = ReadSet::new();
+        let slots: Vec<_> = rooms
+            .iter()
+            .map(|room| {
+                let part: Part = self.parts().room(room);
+                let join = Member::Join as u8;
+                want.prefix::<MemberRow>(part, &join, Order::Forward, LIMITS.scan_rows_max)
+            })
+            .collect();
+        let got = want.run(self).await?;
+        let mut users = Vec::new();
+        for slot in slots {
+            let page = got.many(slot)?;
+            users.extend(page.rows.into_iter().map(|(_, row)| row.value.user_id));
+        }
+        users.sort();
+        users.dedup();
+        Ok(users)
+    }
+}

@@ -1,0 +1,187 @@
+//! The handle that every domain holds.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use blaupause_store::{Db, Part, Store, StreamPos};
+use ruma::{OwnedServerName, ServerName, UserId, signatures::Ed25519KeyPair};
+
+use crate::{
+    Change, DataError, Env, Feed, Parts, ReadSet, Write,
+    events::EventCache,
+    row::decode,
+    rows::{Installation, InstallationRow},
+};
+
+/// The slot of this node. One node: always 1.
+const SLOT: u8 = 1;
+
+/// Stored data, the log's end and the environment. Cheap to clone.
+#[derive(Clone)]
+pub struct Data(Arc<Inner>);
+
+struct Inner {
+    db: Db,
+    parts: Parts,
+    env: Env,
+    feed: Feed,
+    events: EventCache,
+    /// Redactions committed so far, see [`Data::events`].
+    redactions: AtomicU64,
+    server_name: OwnedServerName,
+    signing_key: SigningKey,
+}
+
+/// This server's Ed25519 key.
+#[derive(Clone)]
+pub struct SigningKey(Arc<Ed25519KeyPair>);
+
+impl SigningKey {
+    /// For signing events and requests.
+    pub fn pair(&self) -> &Ed25519KeyPair {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey(ed25519:{})", self.0.version())
+    }
+}
+
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Data({})", self.0.server_name)
+    }
+}
+
+impl Data {
+    /// Take possession of a store: a new one gets its installation secrets, an old one is checked
+    /// to belong to this server.
+    ///
+    /// # Errors
+    /// The store cannot be read or written, or belongs to another server name.
+    pub async fn open(db: Db, server_name: &ServerName, env: Env) -> Result<Self, DataError> {
+        let installation = installation(&db, server_name, &env).await?;
+        if installation.server_name != server_name.as_str() {
+            return Err(DataError::Unavailable(format!(
+                "the data belongs to the server {}, not to {server_name}",
+                installation.server_name
+            )));
+        }
+        let damaged = |_| DataError::Damaged("meta/s: signing key".into());
+        let pair = Ed25519KeyPair::from_der(
+            &installation.signing_key,
+            installation.signing_key_version.clone(),
+        )
+        .map_err(damaged)?;
+        let data = Self(Arc::new(Inner {
+            parts: Parts::new(installation.part_key),
+            feed: Feed::starting_at(db.position()),
+            events: EventCache::new(),
+            redactions: AtomicU64::new(0),
+            server_name: server_name.to_owned(),
+            signing_key: SigningKey(Arc::new(pair)),
+            db,
+            env,
+        }));
+        // Weak: the store's commit thread must not keep alive what holds the store.
+        let weak = Arc::downgrade(&data.0);
+        data.db().on_commit(Arc::new(move |pos, lines| {
+            if let Some(inner) = weak.upgrade() {
+                Self(inner).0.feed.committed(pos, lines);
+            }
+        }));
+        let weak = Arc::downgrade(&data.0);
+        data.feed().follow(Box::new(move |_, changes| {
+            let redacts = changes.iter().any(|c| matches!(c, Change::Redacted { .. }));
+            if let (true, Some(inner)) = (redacts, weak.upgrade()) {
+                inner.redactions.fetch_add(1, Ordering::SeqCst);
+                let data = Self(inner);
+                data.event_cache().forget_changed(&data, changes);
+            }
+        }));
+        Ok(data)
+    }
+
+    /// The engine. Domains use [`ReadSet`] and [`Write`] instead.
+    pub fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    /// Names to partitions.
+    pub fn parts(&self) -> Parts {
+        self.0.parts
+    }
+
+    /// Clock, randomness, tasks.
+    pub fn env(&self) -> &Env {
+        &self.0.env
+    }
+
+    /// Recent changes and callbacks for new ones.
+    pub fn feed(&self) -> &Feed {
+        &self.0.feed
+    }
+
+    /// The newest position that is durable and readable.
+    pub fn position(&self) -> StreamPos {
+        self.0.db.position()
+    }
+
+    /// This server's name.
+    pub fn server_name(&self) -> &ServerName {
+        &self.0.server_name
+    }
+
+    /// Whether a user belongs to this server.
+    pub fn is_local(&self, user: &UserId) -> bool {
+        user.server_name() == self.server_name()
+    }
+
+    /// This server's signing key.
+    pub fn signing_key(&self) -> &SigningKey {
+        &self.0.signing_key
+    }
+
+    pub(crate) fn event_cache(&self) -> &EventCache {
+        &self.0.events
+    }
+
+    pub(crate) fn redactions(&self) -> u64 {
+        self.0.redactions.load(Ordering::SeqCst)
+    }
+}
+
+async fn installation(
+    db: &Db,
+    server_name: &ServerName,
+    env: &Env,
+) -> Result<Installation, DataError> {
+    let part = Part::slot(SLOT);
+    if let Some(found) = ReadSet::single::<InstallationRow>(db, part, &()).await? {
+        return decode::<InstallationRow>(&found).map(|found| found.value);
+    }
+    let key = Ed25519KeyPair::generate();
+    let made = Installation {
+        part_key: env.random(),
+        server_name: server_name.to_string(),
+        signing_key: key.to_vec(),
+        signing_key_version: format!("a_{}", hex4(env.random())),
+    };
+    let mut write = Write::new(part);
+    write.require_absent::<InstallationRow>(part, &());
+    write.put::<InstallationRow>(part, &(), &made);
+    db.submit(write.into_batch()).await?;
+    Ok(made)
+}
+
+/// Key versions are `[a-zA-Z0-9_]` (spec: appendices, "Signing key").
+fn hex4(bytes: [u8; 4]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,217 @@
+//! The catalogue: every kind of row, so that no tag is given twice.
+//!
+//! Partition letters: R room, U user, D other server, S slot, X named thing, G directory.
+//! Rows of rooms are declared in this crate, because every domain reads them; the others in the
+//! crate that owns them. A test in the server's package checks the catalogue against the code.
+//!
+//! | table | tag | part | crate | key -> value |
+//! |-------|-----|------|-------|--------------|
+//! | evt   | e   | R    | data  | event number -> header, JSON |
+//! | idx   | i   | R    | data  | event id hash -> event number |
+//! | idx   | k   | R    | data  | type, state key -> state key number |
+//! | idx   | K   | R    | data  | state key number -> type, state key |
+//! | idx   | x   | R    | rooms | user, device, transaction hash -> event |
+//! | idx   | E   | X    | data  | event id -> room |
+//! | idx   | a   | X    | rooms | alias -> room |
+//! | idx   | A   | R    | rooms | local alias of the room |
+//! | idx   | t   | U    | accounts | token hash -> session |
+//! | idx   | l   | G    | accounts | local user directory |
+//! | idx   | r   | G    | rooms | room directory (published rooms) |
+//! | idx   | R   | G    | rooms | every room on this server |
+//! | seq   | l   | S    | store | position, index -> change line |
+//! | seq   | t   | R    | data  | place -> event number, state after it |
+//! | seq   | r   | R    | data  | target event, relation, place -> event number |
+//! | seq   | d   | G    | e2ee  | position -> user whose devices changed |
+//! | seq   | s   | R    | rooms | position -> receipt that moved |
+//! | state | p   | R    | data  | page number -> trie page |
+//! | state | a   | R    | data  | event number -> auth edges |
+//! | state | c   | R    | data  | state key number -> event number (current) |
+//! | mem   | j   | R    | data  | membership, user -> member |
+//! | mem   | r   | U    | data  | room -> my membership |
+//! | meta  | h   | R    | data  | room head |
+//! | meta  | u   | U    | accounts | account head |
+//! | meta  | P   | S    | store | last position |
+//! | meta  | s   | S    | data  | this installation's secrets |
+//! | meta  | c   | S    | data  | a follower's cursor |
+
+use blaupause_graph::{EventNo, PageNo, StateKeyNo, StateRoot};
+use blaupause_store::Part;
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId};
+use serde::{Deserialize, Serialize};
+
+use crate::{Member, Place, row};
+
+row! {
+    /// The only thing that changes in a room: see [`RoomHead`].
+    pub HeadRow: Meta b'h' VersionedStamped, () => RoomHead
+}
+
+/// What a room is now. One version check on this row orders everything that happens in the room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomHead {
+    /// The full name, compared on every load: two names could have one partition.
+    pub room_id: OwnedRoomId,
+    pub version: RoomVersionId,
+    /// Next free numbers.
+    pub next_event: EventNo,
+    pub next_state_key: StateKeyNo,
+    pub next_page: PageNo,
+    /// Forward extremities: events that no event points to yet.
+    pub tips: Vec<Tip>,
+    /// Current state.
+    pub state: StateRoot,
+    /// How many users are joined, invited.
+    pub joined: u64,
+    pub invited: u64,
+}
+
+/// A forward extremity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tip {
+    pub no: EventNo,
+    pub event_id: OwnedEventId,
+    pub depth: u64,
+    /// State after the event.
+    pub state: StateRoot,
+}
+
+row! {
+    /// An event: header and PDU.
+    pub EventRow: Evt b'e' Stamped, EventNo => StoredEvent
+}
+
+/// An event as stored. The row's position is that of its batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredEvent {
+    pub event_id: OwnedEventId,
+    /// Where in the timeline; `None` for events outside of it (rejected, outliers). A live place
+    /// has the row's own position.
+    pub place: Option<Place>,
+    /// The room's state before and after the event (the same unless it is a state event).
+    pub state_before: StateRoot,
+    pub state_after: StateRoot,
+    pub auth: Vec<EventNo>,
+    pub prev: Vec<EventNo>,
+    /// Refused by the auth rules: kept so that it is not fetched again, never shown.
+    pub rejected: bool,
+    /// Accepted, but not shown and not a tip.
+    pub soft_failed: bool,
+    /// The redaction that took this event's content away.
+    pub redacted_by: Option<EventNo>,
+    /// The state event that this one replaced in the current state.
+    pub replaces: Option<EventNo>,
+    /// The PDU as canonical JSON.
+    pub pdu: String,
+}
+
+row! {
+    /// Event number of an event id (by its 16-byte hash, see [`crate::Parts::hash16`]).
+    pub EventNoRow: Idx b'i' Plain, [u8; 16] => EventNo
+}
+
+row! {
+    /// Which room an event is in; the partition is [`crate::Parts::event`].
+    pub EventRoomRow: Idx b'E' Plain, OwnedEventId => OwnedRoomId
+}
+
+row! {
+    /// The number of a state key.
+    pub StateKeyNoRow: Idx b'k' Plain, (String, String) => StateKeyNo
+}
+
+row! {
+    /// The state key of a number: event type, state key.
+    pub StateKeyRow: Idx b'K' Plain, StateKeyNo => (String, String)
+}
+
+row! {
+    /// The timeline: what happened in the room in the order in which this server learned of it.
+    pub TimelineRow: Seq b't' Plain, Place => TimelineEntry
+}
+
+/// One entry of a room's timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    pub no: EventNo,
+    /// The room's *current* state after this entry (merged over all tips).
+    pub state: StateRoot,
+}
+
+row! {
+    /// Events that relate to an event: target, relation type, place.
+    pub RelationRow: Seq b'r' Plain, (EventNo, String, Place) => EventNo
+}
+
+row! {
+    /// A page of the state trie.
+    pub PageRow: State b'p' Plain, PageNo => Vec<u8>
+}
+
+row! {
+    /// The auth events of a state event, for the resident auth graph.
+    pub AuthRow: State b'a' Plain, EventNo => Vec<EventNo>
+}
+
+row! {
+    /// Current state: which event has the state key.
+    pub CurrentRow: State b'c' Plain, StateKeyNo => EventNo
+}
+
+row! {
+    /// The room's members by membership.
+    pub MemberRow: Mem b'j' Plain, (u8, Part) => RoomMember
+}
+
+/// A member as the room sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomMember {
+    pub user_id: OwnedUserId,
+    /// The member event.
+    pub no: EventNo,
+    pub display_name: Option<String>,
+    pub avatar_url: Option<String>,
+}
+
+row! {
+    /// The rooms of a *local* user; written in the room's batch (a projection row).
+    pub UserRoomRow: Mem b'r' Stamped, Part => UserRoom
+}
+
+/// A room as one of its (former) members sees it. The row's position is that of the change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRoom {
+    pub room_id: OwnedRoomId,
+    pub membership: Member,
+    /// The member event; `None` for an invite or knock of a room this server is not in.
+    pub no: Option<EventNo>,
+    /// Who sent the member event.
+    pub sender: OwnedUserId,
+    /// Forgotten: no longer shown in sync, history no longer readable.
+    pub forgotten: bool,
+    /// Whether the user was ever joined (history before a leave may be read).
+    pub was_joined: bool,
+    /// Stripped state of an invite or knock: JSON events.
+    pub stripped: Vec<String>,
+}
+
+row! {
+    /// Secrets that this installation made for itself.
+    pub InstallationRow: Meta b's' Plain, () => Installation
+}
+
+/// Made once, when the store is new.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Installation {
+    /// Key of the partition hash.
+    pub part_key: [u8; 16],
+    /// Name of the server the data belongs to.
+    pub server_name: String,
+    /// Ed25519 signing key, PKCS#8 DER, and its version (the key id is `ed25519:<version>`).
+    pub signing_key: Vec<u8>,
+    pub signing_key_version: String,
+}
+
+row! {
+    /// How far a named follower has read the log.
+    pub CursorRow: Meta b'c' Plain, String => u64
+}

@@ -1,0 +1,63 @@
+//! Whose devices changed, for those who share an encrypted room with them.
+
+use std::{collections::BTreeSet, ops::Bound};
+
+use blaupause_data::{Change, DIRECTORY, Order, ReadSet, StreamPos};
+use ruma::{OwnedUserId, UserId};
+
+use crate::{E2ee, E2eeError, rows::DeviceChangeRow};
+
+/// Changes that one answer names. A client that missed more is told about the newest ones; it
+/// looks up the others when it meets their devices.
+const CHANGES_MAX: u32 = 50_000;
+
+/// Users to look up again, and users whose devices need not be followed any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceListChanges {
+    pub changed: BTreeSet<OwnedUserId>,
+    pub left: BTreeSet<OwnedUserId>,
+}
+
+impl E2ee {
+    /// Users whose devices or keys changed in `since < position <= until` (all users of this
+    /// server; the caller keeps those who share a room). From memory if it reaches back so far.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn devices_changed(
+        &self,
+        since: StreamPos,
+        until: StreamPos,
+    ) -> Result<BTreeSet<OwnedUserId>, E2eeError> {
+        if let Some(recent) = self.data().feed().between(since, until) {
+            let changes = recent.iter().flat_map(|(_, changes)| changes.iter());
+            return Ok(changes
+                .filter_map(|change| match change {
+                    Change::Devices { user } => Some(user.clone()),
+                    _ => None,
+                })
+                .collect());
+        }
+        let mut want = ReadSet::new();
+        let rows = want.range::<DeviceChangeRow>(
+            DIRECTORY,
+            Bound::Excluded(&since),
+            Bound::Included(&until),
+            Order::Backward,
+            CHANGES_MAX,
+        );
+        let got = want.run(self.data()).await?;
+        Ok(got.many(rows)?.rows.into_iter().map(|(_, row)| row.value).collect())
+    }
+
+    /// Say that a local user's set of devices changed, where no other batch says so.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn touch_devices(&self, user: &UserId) -> Result<(), E2eeError> {
+        let mut write = blaupause_data::Write::new(self.data().parts().user(user));
+        self.note_devices_changed(&mut write, user).await?;
+        self.data().commit(write).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! End-to-end encryption from the server's side: it keeps and hands out public keys, encrypted
+//! key backups and to-device messages, and tells who has to look again.
+//!
+//! What is deliberately absent: any secret of a user. Signatures are checked where a wrong one
+//! would mislead others; nothing is ever decrypted here.
+//!
+//! Start reading at [`E2ee`]; [`rows`] says what is stored.
+
+mod backup;
+mod cross_signing;
+mod device_keys;
+mod device_lists;
+mod error;
+mod one_time;
+mod query;
+mod remove;
+pub mod rows;
+mod signatures;
+mod to_device;
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use blaupause_accounts::Accounts;
+use blaupause_data::{Change, Data};
+use lru::LruCache;
+use parking_lot::Mutex;
+use ruma::{OwnedDeviceId, OwnedUserId};
+
+pub use backup::{BackupKeys, BackupVersion, StoredKeys};
+pub use cross_signing::CrossSigningUpload;
+pub use device_lists::DeviceListChanges;
+pub use error::E2eeError;
+pub use one_time::KeyCounts;
+pub use query::UserKeys;
+pub use signatures::SignatureFailures;
+pub use to_device::{Recipients, ToDeviceMessage, ToDevicePage};
+
+/// Devices whose key counts are kept in memory (about 100 bytes each).
+const CACHED_COUNTS_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
+
+/// Everything about keys and to-device messages. Cheap to clone.
+#[derive(Clone)]
+pub struct E2ee(Arc<Inner>);
+
+struct Inner {
+    data: Data,
+    accounts: Accounts,
+    counts: Mutex<LruCache<(OwnedUserId, OwnedDeviceId), Arc<KeyCounts>>>,
+    /// Grows with every change of key counts, so that a count read before a change is not cached
+    /// after it.
+    counts_epoch: AtomicU64,
+}
+
+impl E2ee {
+    /// The domain over its stored data.
+    pub fn new(data: Data, accounts: Accounts) -> Self {
+        let e2ee = Self(Arc::new(Inner {
+            data,
+            accounts,
+            counts: Mutex::new(LruCache::new(CACHED_COUNTS_MAX)),
+            counts_epoch: AtomicU64::new(0),
+        }));
+        let weak = Arc::downgrade(&e2ee.0);
+        e2ee.0.data.feed().follow(Box::new(move |_, changes| {
+            let Some(inner) = weak.upgrade() else { return };
+            for change in changes.iter() {
+                if let Change::OneTimeKeys { user, device } = change {
+                    inner.counts_epoch.fetch_add(1, Ordering::SeqCst);
+                    inner.counts.lock().pop(&(user.clone(), device.clone()));
+                }
+            }
+        }));
+        e2ee
+    }
+
+    pub(crate) fn data(&self) -> &Data {
+        &self.0.data
+    }
+
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.0.accounts
+    }
+}

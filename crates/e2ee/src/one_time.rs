@@ -1,0 +1,274 @@
+//! One-time and fallback keys: uploaded in stock, each handed out once (spec: client-server API,
+//! "One-time and fallback keys").
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use blaupause_data::{Change, DataError, NOW, Order, ReadSet, Write};
+use ruma::{DeviceId, OneTimeKeyId, OwnedDeviceId, OwnedUserId, UserId, encryption::{DeviceKeys, OneTimeKey}, serde::Raw};
+
+use crate::{
+    E2ee, E2eeError,
+    rows::{FallbackKey, FallbackKeyRow, OneTimeKeyRow, OneTimeKeyValue},
+    signatures::check_curve25519,
+};
+
+/// One-time keys that a device may have in stock, per algorithm (as Synapse since 1.163).
+const ONE_TIME_KEYS_MAX: usize = 500;
+/// Bytes of one key.
+const KEY_BYTES_MAX: usize = 4 * 1024;
+/// Attempts to claim a key while others claim the same device's keys.
+const CLAIM_ATTEMPTS_MAX: usize = 16;
+
+/// How many keys a device has in stock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyCounts {
+    /// Unclaimed one-time keys by algorithm.
+    pub one_time: BTreeMap<String, u64>,
+    /// Algorithms whose fallback key was not used yet.
+    pub unused_fallback: Vec<String>,
+}
+
+/// What `POST /keys/upload` brings.
+pub(crate) type Uploaded<'a> = BTreeMap<&'a OneTimeKeyId, &'a Raw<OneTimeKey>>;
+
+impl E2ee {
+    /// Take what a device publishes (`POST /keys/upload`) and say how many one-time keys it has.
+    ///
+    /// # Errors
+    /// A key has a wrong shape, differs from one with the same id, or there are too many.
+    pub async fn upload_keys<'a>(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        device_keys: Option<&Raw<DeviceKeys>>,
+        one_time: impl IntoIterator<Item = (&'a OneTimeKeyId, &'a Raw<OneTimeKey>)>,
+        fallback: impl IntoIterator<Item = (&'a OneTimeKeyId, &'a Raw<OneTimeKey>)>,
+    ) -> Result<Arc<KeyCounts>, E2eeError> {
+        let (one_time, fallback): (Uploaded<'_>, Uploaded<'_>) =
+            (one_time.into_iter().collect(), fallback.into_iter().collect());
+        let mut write = Write::new(self.data().parts().user(user));
+        if let Some(keys) = device_keys
+            && self.put_device_keys(&mut write, user, device, keys).await?
+        {
+            self.note_devices_changed(&mut write, user).await?;
+        }
+        let mut stock = self.put_one_time_keys(&mut write, user, device, &one_time).await?;
+        stock |= self.put_fallback_keys(&mut write, user, device, &fallback).await?;
+        if stock {
+            let (user, device) = (user.to_owned(), device.to_owned());
+            write.change(&Change::OneTimeKeys { user, device });
+        }
+        if !write.is_empty() {
+            self.data().commit(write).await?;
+        }
+        self.key_counts(user, device).await
+    }
+
+    async fn put_one_time_keys(
+        &self,
+        write: &mut Write,
+        user: &UserId,
+        device: &DeviceId,
+        keys: &Uploaded<'_>,
+    ) -> Result<bool, E2eeError> {
+        if keys.is_empty() {
+            return Ok(false);
+        }
+        let part = self.data().parts().user(user);
+        let limit = (ONE_TIME_KEYS_MAX * 4) as u32;
+        let stored = self.data().list::<OneTimeKeyRow>(part, &device.to_string(), limit).await?;
+        let mut known: BTreeMap<(String, String), String> = BTreeMap::new();
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for ((_, algorithm, _, _), row) in stored.rows {
+            *counts.entry(algorithm.clone()).or_default() += 1;
+            known.insert((algorithm, row.value.name), row.value.json);
+        }
+        let mut index = 0;
+        for (id, key) in keys {
+            let value = checked_key(id, key)?;
+            let algorithm = id.algorithm().to_string();
+            match known.get(&(algorithm.clone(), value.name.clone())) {
+                Some(stored) if same_json(stored, &value.json) => continue,
+                Some(_) => {
+                    let why = format!("one-time key {id} already exists with other content");
+                    return Err(E2eeError::InvalidKeys(why));
+                }
+                None => {}
+            }
+            let count = counts.entry(algorithm.clone()).or_default();
+            *count += 1;
+            if *count > ONE_TIME_KEYS_MAX {
+                return Err(E2eeError::TooLarge("one-time keys"));
+            }
+            let key = (device.to_string(), algorithm, NOW, index);
+            write.put_version::<OneTimeKeyRow>(part, &key, 1, &value);
+            index += 1;
+        }
+        Ok(index > 0)
+    }
+
+    async fn put_fallback_keys(
+        &self,
+        write: &mut Write,
+        user: &UserId,
+        device: &DeviceId,
+        keys: &Uploaded<'_>,
+    ) -> Result<bool, E2eeError> {
+        let part = self.data().parts().user(user);
+        let mut changed = false;
+        for (id, key) in keys {
+            let value = checked_key(id, key)?;
+            let at = (device.to_string(), id.algorithm().to_string());
+            let old = self.data().get::<FallbackKeyRow>(part, &at).await?;
+            if old.as_ref().is_some_and(|old| same_json(&old.key.json, &value.json)) {
+                continue;
+            }
+            let version = old.map_or(0, |old| old.version);
+            let value = FallbackKey { key: value, used: false };
+            write.require_version::<FallbackKeyRow>(part, &at, version);
+            write.put_version::<FallbackKeyRow>(part, &at, version + 1, &value);
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// How many keys a device has in stock; kept in memory, since every sync says it.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn key_counts(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+    ) -> Result<Arc<KeyCounts>, E2eeError> {
+        let key = (user.to_owned(), device.to_owned());
+        if let Some(counts) = self.0.counts.lock().get(&key) {
+            return Ok(Arc::clone(counts));
+        }
+        let epoch = self.0.counts_epoch.load(Ordering::SeqCst);
+        let part = self.data().parts().user(user);
+        let mut want = ReadSet::new();
+        let limit = (ONE_TIME_KEYS_MAX * 4) as u32;
+        let one_time =
+            want.prefix::<OneTimeKeyRow>(part, &device.to_string(), Order::Forward, limit);
+        let fallback =
+            want.prefix::<FallbackKeyRow>(part, &device.to_string(), Order::Forward, limit);
+        let got = want.run(self.data()).await?;
+        let mut counts = KeyCounts::default();
+        for ((_, algorithm, _, _), _) in got.many(one_time)?.rows {
+            *counts.one_time.entry(algorithm).or_default() += 1;
+        }
+        for ((_, algorithm), row) in got.many(fallback)?.rows {
+            if !row.used {
+                counts.unused_fallback.push(algorithm);
+            }
+        }
+        let counts = Arc::new(counts);
+        let mut cache = self.0.counts.lock();
+        if self.0.counts_epoch.load(Ordering::SeqCst) == epoch {
+            cache.put(key, Arc::clone(&counts));
+        }
+        Ok(counts)
+    }
+
+    /// Take one key of a local device out of stock, oldest first; the fallback key if there is
+    /// none. Each one-time key is handed out at most once, whoever asks at the same time.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn claim_key(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        algorithm: &str,
+    ) -> Result<Option<(String, Raw<OneTimeKey>)>, E2eeError> {
+        let part = self.data().parts().user(user);
+        let at = (device.to_string(), algorithm.to_owned());
+        for _ in 0..CLAIM_ATTEMPTS_MAX {
+            let mut want = ReadSet::new();
+            let first = want.prefix::<OneTimeKeyRow>(part, &at, Order::Forward, 1);
+            let fallback = want.get::<FallbackKeyRow>(part, &at);
+            let got = want.run(self.data()).await?;
+            let mut write = Write::new(part);
+            let claimed = match got.many(first)?.rows.pop() {
+                Some((key, row)) => {
+                    write.require_version::<OneTimeKeyRow>(part, &key, row.version);
+                    write.del::<OneTimeKeyRow>(part, &key);
+                    row.value
+                }
+                None => {
+                    let Some(row) = got.one(fallback)? else { return Ok(None) };
+                    let key = row.value.key.clone();
+                    if row.used {
+                        return Ok(as_claimed(algorithm, key));
+                    }
+                    let used = FallbackKey { key: key.clone(), used: true };
+                    write.require_version::<FallbackKeyRow>(part, &at, row.version);
+                    write.put_version::<FallbackKeyRow>(part, &at, row.version + 1, &used);
+                    key
+                }
+            };
+            let (user, device) = (user.to_owned(), device.to_owned());
+            write.change(&Change::OneTimeKeys { user, device });
+            match self.data().commit(write).await {
+                Ok(_) => return Ok(as_claimed(algorithm, claimed)),
+                Err(DataError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Claim keys for many devices (`POST /keys/claim`). Devices without keys are left out.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn claim_keys(
+        &self,
+        wanted: &BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, String>>,
+    ) -> Result<ClaimedKeys, E2eeError> {
+        let mut claimed = ClaimedKeys::new();
+        for (user, devices) in wanted {
+            if !self.data().is_local(user) {
+                continue;
+            }
+            for (device, algorithm) in devices {
+                if let Some(key) = self.claim_key(user, device, algorithm).await? {
+                    claimed.entry(user.clone()).or_default().insert(device.clone(), key);
+                }
+            }
+        }
+        Ok(claimed)
+    }
+}
+
+/// Keys by user and device: the full key id and the key.
+pub type ClaimedKeys = BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, (String, Raw<OneTimeKey>)>>;
+
+fn as_claimed(algorithm: &str, key: OneTimeKeyValue) -> Option<(String, Raw<OneTimeKey>)> {
+    Some((format!("{algorithm}:{}", key.name), crate::rows::raw(&key.json)?))
+}
+
+fn checked_key(id: &OneTimeKeyId, key: &Raw<OneTimeKey>) -> Result<OneTimeKeyValue, E2eeError> {
+    let wrong = |what: &str| E2eeError::InvalidKeys(format!("key {id}: {what}"));
+    if key.json().get().len() > KEY_BYTES_MAX {
+        return Err(E2eeError::TooLarge("one-time key"));
+    }
+    let shape = key.deserialize().map_err(|_| wrong("must be a string or a signed key"))?;
+    match shape {
+        OneTimeKey::SignedKey(signed) => check_curve25519(&signed.key.encode())?,
+        OneTimeKey::Key(text) if text.is_empty() => return Err(wrong("is empty")),
+        OneTimeKey::Key(_) => {}
+    }
+    let name = id.key_name().to_string();
+    Ok(OneTimeKeyValue { name, json: key.json().get().to_owned() })
+}
+
+/// Equal as JSON, however written.
+fn same_json(a: &str, b: &str) -> bool {
+    let parse = |json: &str| serde_json::from_str::<serde_json::Value>(json).ok();
+    a == b || parse(a) == parse(b)
+}

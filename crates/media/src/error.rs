@@ -1,0 +1,36 @@
+use blaupause_data::DataError;
+
+/// Why a request about files was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    /// No such media id, or not on this server.
+    #[error("no such media")]
+    Unknown,
+    /// The id exists, its content was not uploaded yet.
+    #[error("the content was not uploaded yet")]
+    NotYetUploaded,
+    /// The id already has its content.
+    #[error("the content was already uploaded")]
+    AlreadyUploaded,
+    /// The id was created by somebody else.
+    #[error("this media id belongs to somebody else")]
+    NotYours,
+    /// More ids without content than one user may have.
+    #[error("too many created media ids wait for their content")]
+    TooManyPending,
+    /// The file is larger than allowed.
+    #[error("the file is larger than {bytes_max} bytes")]
+    TooLarge { bytes_max: u64 },
+    /// No thumbnail can be made of this file.
+    #[error("cannot make a thumbnail: {0}")]
+    NoThumbnail(&'static str),
+    /// An administrator withdrew the file.
+    #[error("this media was withdrawn")]
+    Quarantined,
+    /// The folder cannot be read or written.
+    #[error("media folder: {0}")]
+    Folder(#[from] std::io::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Data(#[from] DataError),
+}

@@ -1,0 +1,96 @@
+//! Files that users upload: stored, handed out, thumbnailed.
+//!
+//! File contents lie in a folder, each under the SHA-256 of its bytes, written and synced before
+//! the row that names it. Rows say what a media id is. So a row never names a file that is not
+//! there, and a backup copies rows first, then files.
+//!
+//! What is deliberately absent: HTTP headers (see the `api` crate) and any decoder of exotic
+//! formats. Only PNG, JPEG, GIF and WebP are decoded, after their size was read from the header.
+//!
+//! Start reading at [`Media`].
+
+mod blobs;
+mod download;
+mod error;
+pub mod rows;
+mod thumbnail;
+mod upload;
+
+use std::{path::PathBuf, sync::Arc};
+
+use blaupause_data::Data;
+
+pub use blobs::{BlobId, BlobWriter};
+pub use download::Download;
+pub use error::MediaError;
+pub use rows::MediaInfo;
+pub use thumbnail::{Method, ThumbnailSize};
+pub use upload::{Created, Upload};
+
+/// What operators can set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Folder for file contents.
+    pub path: PathBuf,
+    /// Bytes of one upload.
+    pub upload_bytes_max: u64,
+    /// How long a created media id waits for its content, in milliseconds.
+    pub unused_expires_ms: u64,
+    /// Created media ids without content that one user may have.
+    pub pending_per_user_max: usize,
+    /// Pixels of an image that is thumbnailed.
+    pub thumbnail_source_pixels_max: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("media"),
+            upload_bytes_max: 50 * 1024 * 1024,
+            unused_expires_ms: 24 * 60 * 60 * 1000,
+            pending_per_user_max: 5,
+            thumbnail_source_pixels_max: 50_000_000,
+        }
+    }
+}
+
+/// Everything about files. Cheap to clone.
+#[derive(Clone)]
+pub struct Media(Arc<Inner>);
+
+struct Inner {
+    data: Data,
+    settings: Settings,
+    blobs: blobs::Blobs,
+    /// Woken when a pending media id gets its content.
+    arrived: tokio::sync::Notify,
+}
+
+impl Media {
+    /// The domain over its stored data. Makes the folder.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written.
+    pub async fn open(data: Data, settings: Settings) -> Result<Self, MediaError> {
+        let blobs = blobs::Blobs::open(settings.path.clone()).await?;
+        let arrived = tokio::sync::Notify::new();
+        Ok(Self(Arc::new(Inner { data, settings, blobs, arrived })))
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn data(&self) -> &Data {
+        &self.0.data
+    }
+
+    pub(crate) fn blobs(&self) -> &blobs::Blobs {
+        &self.0.blobs
+    }
+
+    pub(crate) fn arrived(&self) -> &tokio::sync::Notify {
+        &self.0.arrived
+    }
+}

@@ -1,0 +1,140 @@
+//! `[rooms]`, `[media]`, `[legacy_media]`, `[url_preview]`, `[delayed_events]`: what people make.
+
+use std::path::PathBuf;
+
+use ruma::RoomVersionId;
+use serde::{Deserialize, Serialize};
+
+use super::{Findings, Period, Size};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rooms {
+    /// Of rooms whose creator does not ask for another.
+    pub default_version: RoomVersionId,
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self { default_version: RoomVersionId::V12 }
+    }
+}
+
+/// The versions that this server speaks; 1 to 5 and custom ones it does not.
+const ROOM_VERSIONS: [RoomVersionId; 7] = [
+    RoomVersionId::V6,
+    RoomVersionId::V7,
+    RoomVersionId::V8,
+    RoomVersionId::V9,
+    RoomVersionId::V10,
+    RoomVersionId::V11,
+    RoomVersionId::V12,
+];
+
+impl Rooms {
+    pub(super) fn check(&self, found: &mut Findings) {
+        let version = &self.default_version;
+        if !ROOM_VERSIONS.contains(version) {
+            let known: Vec<&str> = ROOM_VERSIONS.iter().map(RoomVersionId::as_str).collect();
+            found.error(
+                "rooms.default_version",
+                format!("`{version}` is not a room version of this server ({})", known.join(", ")),
+            );
+        } else if !matches!(version, RoomVersionId::V10 | RoomVersionId::V11 | RoomVersionId::V12) {
+            found.warn("rooms.default_version", "is older than 10, the oldest the specification recommends");
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Media {
+    pub path: PathBuf,
+    pub upload_size_max: Size,
+    pub thumbnails: Thumbnails,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Thumbnails {
+    /// Whether thumbnails of any size are made, or only those of the standard sizes.
+    pub dynamic: bool,
+    /// Bigger images get no thumbnail, measured by their header: what a decoder would unfold.
+    pub source_pixels_max: u64,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("/var/lib/blaupause/media"),
+            upload_size_max: Size::mib(50),
+            thumbnails: Thumbnails::default(),
+        }
+    }
+}
+
+impl Default for Thumbnails {
+    fn default() -> Self {
+        Self { dynamic: false, source_pixels_max: 50_000_000 }
+    }
+}
+
+impl Media {
+    pub(super) fn check(&self, found: &mut Findings) {
+        if self.path.as_os_str().is_empty() {
+            found.error("media.path", "must be set");
+        }
+        if self.upload_size_max < Size::kib(1) {
+            found.error("media.upload_size_max", "must be at least 1 KiB");
+        }
+        if self.thumbnails.source_pixels_max == 0 {
+            found.error("media.thumbnails.source_pixels_max", "must be at least 1");
+        } else if self.thumbnails.source_pixels_max > 200_000_000 {
+            found.warn("media.thumbnails.source_pixels_max", "lets one image take more than 800 MB of memory");
+        }
+    }
+}
+
+/// `/_matrix/media/v3/download` and `thumbnail`, which ask for no login.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LegacyMedia {
+    pub enabled: bool,
+}
+
+impl LegacyMedia {
+    pub(super) fn check(&self, found: &mut Findings) {
+        if self.enabled {
+            found.warn("legacy_media.enabled", "lets anybody who knows an address fetch media without a login");
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UrlPreview {
+    pub enabled: bool,
+    /// Whether pages on private addresses are fetched: opens the inner network to every user.
+    pub allow_private_addresses: bool,
+}
+
+impl UrlPreview {
+    pub(super) fn check(&self, found: &mut Findings) {
+        if self.enabled && self.allow_private_addresses {
+            found.warn("url_preview.allow_private_addresses", "lets every user read pages of the inner network");
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DelayedEvents {
+    pub enabled: bool,
+    pub delay_max: Period,
+}
+
+impl Default for DelayedEvents {
+    fn default() -> Self {
+        Self { enabled: false, delay_max: Period::hours(24) }
+    }
+}

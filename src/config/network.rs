@@ -1,0 +1,170 @@
+//! `[federation]`, `[policy]`, `[push]`, `[app_services]`, `[well_known]`, `[turn]`: the others.
+
+use std::path::PathBuf;
+
+use ruma::OwnedServerName;
+use serde::{Deserialize, Serialize};
+
+use super::{Findings, Maybe, Period, server::check_url};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Federation {
+    pub enabled: bool,
+    /// The only servers we talk with, `*.example.org` for all below a name. Empty: all.
+    pub allow: Vec<String>,
+    /// Servers we never talk with; goes before `allow`.
+    pub deny: Vec<String>,
+    /// Whether other servers may lie on private addresses.
+    pub allow_private_addresses: bool,
+    /// Servers asked for signing keys that their owner does not answer for.
+    pub notary_servers: Vec<OwnedServerName>,
+    /// Whether other servers learn the names of people's devices.
+    pub device_names: bool,
+    /// How long one request to another server may take.
+    pub request_timeout: Period,
+    /// The pause after the first failed request; it doubles with each further one …
+    pub retry_backoff_min: Period,
+    /// … up to this.
+    pub retry_backoff_max: Period,
+}
+
+impl Default for Federation {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            allow_private_addresses: false,
+            notary_servers: Vec::new(),
+            device_names: false,
+            request_timeout: Period::seconds(30),
+            retry_backoff_min: Period::seconds(5),
+            retry_backoff_max: Period::hours(1),
+        }
+    }
+}
+
+impl Federation {
+    pub(super) fn check(&self, found: &mut Findings) {
+        for (key, patterns) in [("federation.allow", &self.allow), ("federation.deny", &self.deny)] {
+            for pattern in patterns {
+                if !is_server_pattern(pattern) {
+                    found.error(key, format!("`{pattern}` is not a server name or a pattern like \"*.example.org\""));
+                }
+            }
+        }
+        if self.request_timeout < Period::seconds(1) {
+            found.error("federation.request_timeout", "must be at least 1s");
+        }
+        if self.retry_backoff_min < Period::seconds(1) {
+            found.error("federation.retry_backoff_min", "must be at least 1s");
+        }
+        if self.retry_backoff_max < self.retry_backoff_min {
+            found.error("federation.retry_backoff_max", "must not be shorter than federation.retry_backoff_min");
+        }
+        if self.enabled && self.allow_private_addresses {
+            found.warn("federation.allow_private_addresses", "lets other servers send requests into the inner network");
+        }
+    }
+}
+
+/// A server name; `*.` in front means every name below it.
+fn is_server_pattern(pattern: &str) -> bool {
+    let name = pattern.strip_prefix("*.").unwrap_or(pattern);
+    OwnedServerName::try_from(name).is_ok()
+}
+
+/// House rules.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Who may create rooms.
+    pub create_rooms: CreateRooms,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CreateRooms {
+    #[default]
+    Everyone,
+    Admins,
+}
+
+/// Messages to the push gateways that clients name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Push {
+    /// Whether a gateway may lie on a private address.
+    pub allow_private_addresses: bool,
+}
+
+/// Bridges and bots with a registration file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AppServices {
+    /// Every `*.yaml` in it is a registration.
+    pub directory: Maybe<PathBuf>,
+}
+
+/// What `/.well-known/matrix/…` answers. Not set: derived from `[server]`, or 404.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WellKnown {
+    /// `m.homeserver.base_url` for clients.
+    pub client: Maybe<String>,
+    /// `m.server`, host and port, for other servers.
+    pub server: Maybe<OwnedServerName>,
+    pub support_page: Maybe<String>,
+    pub support_email: Maybe<String>,
+}
+
+impl WellKnown {
+    pub(super) fn check(&self, found: &mut Findings) {
+        for (key, url) in [
+            ("well_known.client", &self.client),
+            ("well_known.support_page", &self.support_page),
+        ] {
+            if let Some(url) = url.text() {
+                check_url(found, key, url);
+            }
+        }
+        if self.support_email.text().is_some_and(|email| !email.contains('@')) {
+            found.error("well_known.support_email", "is not an e-mail address");
+        }
+    }
+}
+
+/// Relays for calls.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Turn {
+    /// `turn:…` and `turns:…`. Empty: no relay.
+    pub uris: Vec<String>,
+    /// The relay's `static-auth-secret`.
+    pub shared_secret_file: Maybe<PathBuf>,
+    /// How long the passwords made from it are good.
+    pub lifetime: Period,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { uris: Vec::new(), shared_secret_file: Maybe::none(), lifetime: Period::hours(1) }
+    }
+}
+
+impl Turn {
+    pub(super) fn check(&self, found: &mut Findings) {
+        for uri in &self.uris {
+            if !["turn:", "turns:", "stun:"].iter().any(|scheme| uri.starts_with(scheme)) {
+                found.error("turn.uris", format!("`{uri}` begins with none of turn:, turns:, stun:"));
+            }
+        }
+        if !self.uris.is_empty() && self.shared_secret_file.path().is_none() {
+            found.error("turn.shared_secret_file", "must be set, because turn.uris is");
+        }
+        if self.lifetime < Period::minutes(1) {
+            found.error("turn.lifetime", "must be at least 1m");
+        }
+    }
+}

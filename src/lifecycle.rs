@@ -1,0 +1,129 @@
+//! Start, run, stop: the order in which things happen.
+//!
+//! Start: lock, addresses, store, domains, workers, listeners, ready. Stop: not ready, no new
+//! connections, long polls answer, requests end, workers end, store closes. Every step of the
+//! server is one batch, so even the hard end loses nothing that was acknowledged.
+
+mod doors;
+mod signals;
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Context;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use self::{doors::Doors, signals::Signals};
+use crate::{
+    config::{Engine, Limits, Loaded},
+    listen::{Door, Serving},
+    lock,
+    metrics::Telling,
+    wiring::{self, Server},
+};
+
+/// After a stop was asked for, the process ends at the latest after this.
+const STOP_HARD: Duration = Duration::from_secs(60);
+
+/// Files and sockets we ask the system for: one per connection, and the store's.
+const OPEN_FILES_WANTED: u64 = 65_536;
+
+/// Run the server until it is told to stop.
+///
+/// # Errors
+/// If something of the start fails, or the hard end was needed.
+pub fn run(loaded: &Loaded, ready_file: Option<&Path>) -> anyhow::Result<()> {
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("blaupause")
+        .build()
+        .context("cannot start the threads")?;
+    let outcome = runtime.block_on(serve(loaded, ready_file));
+    // What did not end in time must not hold up the end of the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(loaded: &Loaded, ready_file: Option<&Path>) -> anyhow::Result<()> {
+    let config = &loaded.config;
+    // First, so that a signal during the start stops the server instead of killing it half open.
+    let mut signals = Signals::install()?;
+    let _lock = match config.storage.engine {
+        Engine::Rocksdb => Some(lock::take_or_fail(&config.storage.path)?),
+        Engine::Memory => None,
+    };
+    let doors = Doors::bind(config)?;
+    let telling = Telling::new();
+    let operators_stop = CancellationToken::new();
+    open_operators(&config.limits, &telling, doors.operators, operators_stop.clone());
+
+    let stop = CancellationToken::new();
+    let server = wiring::build(loaded, stop.clone(), &telling).await?;
+    let serving = Serving::new(&config.limits, stop.clone(), telling.connections.clone());
+    for door in doors.public {
+        let answer = server.answer();
+        serving.open(door, answer);
+    }
+    telling.set_ready(true);
+    doors.addresses.announce(config.server_name().as_str(), ready_file)?;
+
+    signals.stop_wanted(doors.tls_files.as_ref()).await;
+    let softly = stop_softly(&config.limits, &telling, &stop, &serving, server);
+    let soft = tokio::select! {
+        ended = timeout(STOP_HARD, softly) => ended.is_ok(),
+        () = signals.stop_wanted(None) => false,
+    };
+    operators_stop.cancel();
+    anyhow::ensure!(soft, "stopped hard: some work did not end; acknowledged writes are safe");
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The operators' pages answer from the start to the very end: a slow start is live but not ready.
+fn open_operators(limits: &Limits, telling: &Telling, doors: Vec<Door>, stop: CancellationToken) {
+    let serving = Serving::new(limits, stop, telling.connections.clone());
+    for door in doors {
+        let telling = telling.clone();
+        serving.open(door, move |_, request| std::future::ready(telling.answer(&request)));
+    }
+}
+
+async fn stop_softly(
+    limits: &Limits,
+    telling: &Telling,
+    stop: &CancellationToken,
+    serving: &Serving,
+    server: Server,
+) {
+    tracing::info!("stopping");
+    telling.set_ready(false);
+    // Ends accepting and keep-alive; long polls answer now; workers end at their next safe point.
+    stop.cancel();
+    if timeout(limits.stop_timeout.duration(), serving.ended()).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+    server.close().await;
+}
+
+/// The usual limit of 1,024 open files is less than a busy hour's connections. What the system
+/// does not give is said, not fatal.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let current = now.current.unwrap_or(u64::MAX);
+    let wanted = OPEN_FILES_WANTED.min(now.maximum.unwrap_or(u64::MAX));
+    if current < wanted
+        && let Err(error) =
+            setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: now.maximum })
+    {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+    if current.max(wanted) < OPEN_FILES_WANTED {
+        tracing::warn!(
+            limit = current.max(wanted),
+            wanted = OPEN_FILES_WANTED,
+            "few files may be open at once; raise LimitNOFILE in the service"
+        );
+    }
+}

@@ -175,7 +175,10 @@ impl Config {
         if let Some(directory) = self.app_services.directory.path()
             && !directory.is_dir()
         {
-            found.error("app_services.directory", format!("{} is not a directory", directory.display()));
+            found.error(
+                "app_services.directory",
+                format!("{} is not a directory", directory.display()),
+            );
         }
     }
 }

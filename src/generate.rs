@@ -47,6 +47,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn quoted_path(path: &Path) -> anyhow::Result<String> {
-    let text = path.to_str().with_context(|| format!("{} is not UTF-8", PathBuf::from(path).display()))?;
+    let text =
+        path.to_str().with_context(|| format!("{} is not UTF-8", PathBuf::from(path).display()))?;
     Ok(quoted(text))
 }

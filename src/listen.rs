@@ -3,16 +3,12 @@
 //! What is deliberately absent: routes and answers. A service is given in.
 
 use std::{
-    convert::Infallible,
-    error::Error,
-    future::Future,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
+    convert::Infallible, error::Error, future::Future, net::SocketAddr, sync::Arc, time::Duration,
 };
 
 use anyhow::Context;
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -39,6 +35,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 /// … and given up when they do not answer for so long.
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// After a stop, a connection without a request may stay so long to flush its last answer. One that
+/// has sent half a request head would otherwise stay for as long as heads may take.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Header fields of one HTTP/1 request; more is 431.
 const HEADERS_MAX: usize = 100;
@@ -151,8 +151,13 @@ impl Serving {
         }
     }
 
-    async fn connection<F, A, B>(&self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsFiles>, answer: F)
-    where
+    async fn connection<F, A, B>(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Option<TlsFiles>,
+        answer: F,
+    ) where
         F: Fn(SocketAddr, Request<Incoming>) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
         B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
@@ -179,20 +184,44 @@ impl Serving {
         A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
         B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
     {
-        let service = hyper::service::service_fn(move |request| answer(peer, request));
+        let requests = TaskTracker::new();
+        let service = hyper::service::service_fn(|request| {
+            // Held until the last byte of the answer's body was given to the connection.
+            let running = requests.token();
+            let answer = answer(peer, request);
+            async move {
+                let response = answer.await?;
+                Ok::<_, Infallible>(response.map(|body| {
+                    body.map_frame(move |frame| {
+                        let _ = &running;
+                        frame
+                    })
+                }))
+            }
+        });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                tokio::select! {
+                    outcome = connection.as_mut() => outcome,
+                    () = linger(&requests) => Ok(()),
+                }
             }
         };
         if let Err(error) = outcome {
             tracing::debug!(error, "a connection ended early");
         }
     }
+}
+
+/// Wait until no request is running, and a moment more.
+async fn linger(requests: &TaskTracker) {
+    requests.close();
+    requests.wait().await;
+    tokio::time::sleep(LINGER).await;
 }
 
 fn http_builder(limits: &Limits) -> Builder<TokioExecutor> {

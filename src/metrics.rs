@@ -1,6 +1,7 @@
 //! The operators' listener: `/metrics` for Prometheus, `/health/live` and `/health/ready`.
 
 mod process;
+mod store;
 
 use std::{
     convert::Infallible,
@@ -10,6 +11,7 @@ use std::{
     },
 };
 
+use blaupause_store::Db;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -80,9 +82,9 @@ impl Telling {
         }
     }
 
-    /// Add metrics; names get the prefix `blaupause_`.
-    pub fn register(&self, add: impl FnOnce(&mut Registry)) {
-        add(&mut self.registry.lock());
+    /// Also tell about the database.
+    pub fn watch_store(&self, db: Db) {
+        self.registry.lock().register_collector(Box::new(store::Database(db)));
     }
 
     /// Whether load balancers should send requests here.
@@ -123,9 +125,10 @@ impl Telling {
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }
 

@@ -2,10 +2,10 @@
 
 use std::{fs, path::Path};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use zeroize::Zeroizing;
 
-/// 64 characters that are not mistaken for each other would be nice; these 32 are: no 0 O 1 l I.
+/// 32 characters that are not mistaken for each other when copied from paper: no 0, 1, l, o.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 /// 20 letters of 5 bits each: 100 bits.
@@ -17,7 +17,8 @@ const LENGTH: usize = 20;
 /// If the operating system gives no random bytes.
 pub fn make() -> anyhow::Result<Zeroizing<String>> {
     let mut bytes = Zeroizing::new([0_u8; LENGTH]);
-    getrandom::fill(bytes.as_mut_slice()).context("the operating system gives no random bytes")?;
+    getrandom::fill(bytes.as_mut_slice())
+        .map_err(|error| anyhow!("the operating system gives no random bytes: {error}"))?;
     let mut password = Zeroizing::new(String::with_capacity(LENGTH + LENGTH / 5));
     for (at, byte) in bytes.iter().enumerate() {
         if at > 0 && at % 5 == 0 {

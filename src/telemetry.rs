@@ -12,7 +12,9 @@ const FILTER_VARIABLE: &str = "BLAUPAUSE_LOG";
 /// # Errors
 /// What is wrong with it.
 pub fn parse_filter(filter: &str) -> Result<EnvFilter, String> {
-    EnvFilter::builder().parse(filter).map_err(|error| format!("`{filter}` is not a log filter: {error}"))
+    EnvFilter::builder()
+        .parse(filter)
+        .map_err(|error| format!("`{filter}` is not a log filter: {error}"))
 }
 
 /// Start logging. To be called once, before anything else is started.

@@ -73,7 +73,11 @@ pub fn read_certs(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError>
 ///
 /// # Errors
 /// If a file cannot be read or the two do not belong together.
-pub fn server_config(cert: &Path, key: &Path, profile: TlsProfile) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server_config(
+    cert: &Path,
+    key: &Path,
+    profile: TlsProfile,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let certs = read_certs(cert)?;
     let key = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| TlsError::Key { file: key.to_owned(), reason: error.to_string() })?;

@@ -41,7 +41,10 @@ impl Rooms {
                 format!("`{version}` is not a room version of this server ({})", known.join(", ")),
             );
         } else if !matches!(version, RoomVersionId::V10 | RoomVersionId::V11 | RoomVersionId::V12) {
-            found.warn("rooms.default_version", "is older than 10, the oldest the specification recommends");
+            found.warn(
+                "rooms.default_version",
+                "is older than 10, the oldest the specification recommends",
+            );
         }
     }
 }
@@ -51,14 +54,16 @@ impl Rooms {
 pub struct Media {
     pub path: PathBuf,
     pub upload_size_max: Size,
+    /// How long an address that a client reserved waits for its content.
+    pub pending_lifetime: Period,
+    /// Reserved addresses without content that one user may have.
+    pub pending_per_user_max: usize,
     pub thumbnails: Thumbnails,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Thumbnails {
-    /// Whether thumbnails of any size are made, or only those of the standard sizes.
-    pub dynamic: bool,
     /// Bigger images get no thumbnail, measured by their header: what a decoder would unfold.
     pub source_pixels_max: u64,
 }
@@ -68,6 +73,8 @@ impl Default for Media {
         Self {
             path: PathBuf::from("/var/lib/blaupause/media"),
             upload_size_max: Size::mib(50),
+            pending_lifetime: Period::hours(24),
+            pending_per_user_max: 5,
             thumbnails: Thumbnails::default(),
         }
     }
@@ -75,7 +82,7 @@ impl Default for Media {
 
 impl Default for Thumbnails {
     fn default() -> Self {
-        Self { dynamic: false, source_pixels_max: 50_000_000 }
+        Self { source_pixels_max: 50_000_000 }
     }
 }
 
@@ -90,7 +97,10 @@ impl Media {
         if self.thumbnails.source_pixels_max == 0 {
             found.error("media.thumbnails.source_pixels_max", "must be at least 1");
         } else if self.thumbnails.source_pixels_max > 200_000_000 {
-            found.warn("media.thumbnails.source_pixels_max", "lets one image take more than 800 MB of memory");
+            found.warn(
+                "media.thumbnails.source_pixels_max",
+                "lets one image take more than 800 MB of memory",
+            );
         }
     }
 }
@@ -105,7 +115,10 @@ pub struct LegacyMedia {
 impl LegacyMedia {
     pub(super) fn check(&self, found: &mut Findings) {
         if self.enabled {
-            found.warn("legacy_media.enabled", "lets anybody who knows an address fetch media without a login");
+            found.warn(
+                "legacy_media.enabled",
+                "lets anybody who knows an address fetch media without a login",
+            );
         }
     }
 }
@@ -121,7 +134,10 @@ pub struct UrlPreview {
 impl UrlPreview {
     pub(super) fn check(&self, found: &mut Findings) {
         if self.enabled && self.allow_private_addresses {
-            found.warn("url_preview.allow_private_addresses", "lets every user read pages of the inner network");
+            found.warn(
+                "url_preview.allow_private_addresses",
+                "lets every user read pages of the inner network",
+            );
         }
     }
 }

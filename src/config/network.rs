@@ -47,10 +47,16 @@ impl Default for Federation {
 
 impl Federation {
     pub(super) fn check(&self, found: &mut Findings) {
-        for (key, patterns) in [("federation.allow", &self.allow), ("federation.deny", &self.deny)] {
+        for (key, patterns) in [("federation.allow", &self.allow), ("federation.deny", &self.deny)]
+        {
             for pattern in patterns {
                 if !is_server_pattern(pattern) {
-                    found.error(key, format!("`{pattern}` is not a server name or a pattern like \"*.example.org\""));
+                    found.error(
+                        key,
+                        format!(
+                            "`{pattern}` is not a server name or a pattern like \"*.example.org\""
+                        ),
+                    );
                 }
             }
         }
@@ -61,10 +67,16 @@ impl Federation {
             found.error("federation.retry_backoff_min", "must be at least 1s");
         }
         if self.retry_backoff_max < self.retry_backoff_min {
-            found.error("federation.retry_backoff_max", "must not be shorter than federation.retry_backoff_min");
+            found.error(
+                "federation.retry_backoff_max",
+                "must not be shorter than federation.retry_backoff_min",
+            );
         }
         if self.enabled && self.allow_private_addresses {
-            found.warn("federation.allow_private_addresses", "lets other servers send requests into the inner network");
+            found.warn(
+                "federation.allow_private_addresses",
+                "lets other servers send requests into the inner network",
+            );
         }
     }
 }
@@ -121,10 +133,9 @@ pub struct WellKnown {
 
 impl WellKnown {
     pub(super) fn check(&self, found: &mut Findings) {
-        for (key, url) in [
-            ("well_known.client", &self.client),
-            ("well_known.support_page", &self.support_page),
-        ] {
+        for (key, url) in
+            [("well_known.client", &self.client), ("well_known.support_page", &self.support_page)]
+        {
             if let Some(url) = url.text() {
                 check_url(found, key, url);
             }
@@ -157,7 +168,10 @@ impl Turn {
     pub(super) fn check(&self, found: &mut Findings) {
         for uri in &self.uris {
             if !["turn:", "turns:", "stun:"].iter().any(|scheme| uri.starts_with(scheme)) {
-                found.error("turn.uris", format!("`{uri}` begins with none of turn:, turns:, stun:"));
+                found.error(
+                    "turn.uris",
+                    format!("`{uri}` begins with none of turn:, turns:, stun:"),
+                );
             }
         }
         if !self.uris.is_empty() && self.shared_secret_file.path().is_none() {

@@ -36,13 +36,22 @@ impl Registration {
     pub(super) fn check(&self, found: &mut Findings) {
         match (self.mode, self.tokens_file.path()) {
             (RegistrationMode::Token, None) => {
-                found.error("registration.tokens_file", "must be set, because registration.mode is \"token\"");
+                found.error(
+                    "registration.tokens_file",
+                    "must be set, because registration.mode is \"token\"",
+                );
             }
             (RegistrationMode::Open, _) => {
-                found.warn("registration.mode", "lets everybody who reaches the server make an account");
+                found.warn(
+                    "registration.mode",
+                    "lets everybody who reaches the server make an account",
+                );
             }
             (RegistrationMode::Closed, Some(_)) => {
-                found.warn("registration.tokens_file", "has no effect while registration.mode is \"closed\"");
+                found.warn(
+                    "registration.tokens_file",
+                    "has no effect while registration.mode is \"closed\"",
+                );
             }
             _ => {}
         }
@@ -95,7 +104,10 @@ const PASSWORD_LENGTH_MAX: usize = 512;
 impl Login {
     pub(super) fn check(&self, found: &mut Findings) {
         if !(1..=PASSWORD_LENGTH_MAX).contains(&self.password_length_min) {
-            found.error("login.password_length_min", format!("must be between 1 and {PASSWORD_LENGTH_MAX}"));
+            found.error(
+                "login.password_length_min",
+                format!("must be between 1 and {PASSWORD_LENGTH_MAX}"),
+            );
         } else if self.password_length_min < 8 {
             found.warn("login.password_length_min", "below 8 characters is fit for tests only");
         }
@@ -105,7 +117,10 @@ impl Login {
         if self.refresh_token_lifetime != Period::ZERO
             && self.refresh_token_lifetime < self.access_token_lifetime
         {
-            found.error("login.refresh_token_lifetime", "must not be shorter than login.access_token_lifetime");
+            found.error(
+                "login.refresh_token_lifetime",
+                "must not be shorter than login.access_token_lifetime",
+            );
         }
         self.argon2.check(found);
     }
@@ -194,7 +209,10 @@ impl Default for RateLimits {
 impl RateLimits {
     pub(super) fn check(&self, found: &mut Findings) {
         if !self.enabled {
-            found.warn("rate_limits.enabled", "is off: passwords can be guessed as fast as the machine hashes");
+            found.warn(
+                "rate_limits.enabled",
+                "is off: passwords can be guessed as fast as the machine hashes",
+            );
         }
         for (name, rate) in self.all() {
             if !rate.per_second.is_finite() || rate.per_second <= 0.0 {
@@ -282,8 +300,13 @@ impl Default for ServerNotices {
 
 impl ServerNotices {
     pub(super) fn check(&self, found: &mut Findings) {
-        if UserId::parse(format!("@{}:localhost", self.localpart)).is_err() || self.localpart.is_empty() {
-            found.error("server_notices.localpart", format!("`{}` is not the local part of a user id", self.localpart));
+        if UserId::parse(format!("@{}:localhost", self.localpart)).is_err()
+            || self.localpart.is_empty()
+        {
+            found.error(
+                "server_notices.localpart",
+                format!("`{}` is not the local part of a user id", self.localpart),
+            );
         }
     }
 }

@@ -44,7 +44,8 @@ impl Secrets {
         let mut one = |key: &str, file: Option<&Path>| {
             let text = read_file(key, file?, found)?;
             if text.reveal().len() < SECRET_LENGTH_MIN {
-                found.warn(key, format!("the secret has fewer than {SECRET_LENGTH_MIN} characters"));
+                found
+                    .warn(key, format!("the secret has fewer than {SECRET_LENGTH_MIN} characters"));
             }
             Some(text)
         };
@@ -74,7 +75,8 @@ fn read_tokens(file: &Path, found: &mut Findings) -> Vec<Secret> {
     }
     // Spec (registration token): 1 to 64 of these characters.
     let fits = |token: &str| {
-        token.len() <= 64 && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
+        token.len() <= 64
+            && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
     };
     if let Some(at) = tokens.iter().position(|token| !fits(token.reveal())) {
         found.error(
@@ -117,6 +119,9 @@ fn read_text(file: &Path) -> std::io::Result<String> {
 fn warn_if_public(key: &str, file: &Path, found: &mut Findings) {
     use std::os::unix::fs::PermissionsExt;
     if fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o007 != 0) {
-        found.warn(key, format!("{} can be read by every user of this machine (chmod 600)", file.display()));
+        found.warn(
+            key,
+            format!("{} can be read by every user of this machine (chmod 600)", file.display()),
+        );
     }
 }

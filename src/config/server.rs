@@ -38,7 +38,10 @@ impl Default for Server {
 impl Server {
     pub(super) fn check(&self, found: &mut Findings) {
         if self.name.get().is_none() {
-            found.error("server.name", "must be set: the part after the colon of user ids, such as \"example.org\"");
+            found.error(
+                "server.name",
+                "must be set: the part after the colon of user ids, such as \"example.org\"",
+            );
         }
         if let Some(url) = self.public_base_url.text() {
             check_url(found, "server.public_base_url", url);
@@ -139,7 +142,10 @@ impl Limits {
         if self.body_size_max < Size::kib(128) {
             found.error("limits.body_size_max", "must be at least 128 KiB");
         } else if self.body_size_max < Size::mib(4) {
-            found.warn("limits.body_size_max", "below 4 MiB, full transactions of other servers are refused");
+            found.warn(
+                "limits.body_size_max",
+                "below 4 MiB, full transactions of other servers are refused",
+            );
         }
         for (key, period) in [
             ("limits.header_timeout", self.header_timeout),
@@ -150,7 +156,10 @@ impl Limits {
             }
         }
         if self.stop_timeout > Period::seconds(60) {
-            found.error("limits.stop_timeout", "must be at most 60s: after that the process ends anyway");
+            found.error(
+                "limits.stop_timeout",
+                "must be at most 60s: after that the process ends anyway",
+            );
         }
     }
 }
@@ -208,8 +217,12 @@ pub struct Storage {
     pub path: PathBuf,
     /// Where the write-ahead log lies; in `path` if not set. Its fsync is the latency of a send.
     pub wal_path: Maybe<PathBuf>,
-    /// Blocks kept in memory.
+    /// Data kept in memory for reading, at most.
     pub cache_size: Size,
+    /// Rows that wait in memory for being written to table files, at most.
+    pub write_buffer_size: Size,
+    /// Threads that write and merge table files.
+    pub background_jobs: u16,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -228,6 +241,8 @@ impl Default for Storage {
             path: PathBuf::from("/var/lib/blaupause/db"),
             wal_path: Maybe::none(),
             cache_size: Size::mib(256),
+            write_buffer_size: Size::mib(128),
+            background_jobs: 4,
         }
     }
 }
@@ -235,14 +250,25 @@ impl Default for Storage {
 impl Storage {
     pub(super) fn check(&self, found: &mut Findings) {
         match self.engine {
-            Engine::Memory => found.warn("storage.engine", "keeps everything in memory: all is lost at the stop"),
+            Engine::Memory => {
+                found.warn("storage.engine", "keeps everything in memory: all is lost at the stop")
+            }
             Engine::Rocksdb if self.path.as_os_str().is_empty() => {
                 found.error("storage.path", "must be set");
             }
             Engine::Rocksdb => {}
         }
-        if self.cache_size < Size::mib(8) {
-            found.error("storage.cache_size", "must be at least 8 MiB");
+        for (key, size) in [
+            ("storage.cache_size", self.cache_size),
+            ("storage.write_buffer_size", self.write_buffer_size),
+        ] {
+            if size < Size::mib(8) {
+                found.error(key, "must be at least 8 MiB");
+            }
+        }
+        // With fewer than two, merging blocks flushing, and writers wait for both.
+        if !(2..=64).contains(&self.background_jobs) {
+            found.error("storage.background_jobs", "must be between 2 and 64");
         }
     }
 }

@@ -89,11 +89,19 @@ fn an_unknown_section_is_named_with_file_and_line() {
 #[test]
 fn an_impossible_value_is_named_with_file_and_line() {
     for (text, line, key) in [
-        ("[server]\nname = \"a.org\"\n[rooms]\ndefault_version = \"99\"\n", 4, "rooms.default_version"),
+        (
+            "[server]\nname = \"a.org\"\n[rooms]\ndefault_version = \"99\"\n",
+            4,
+            "rooms.default_version",
+        ),
         ("[server]\nname = \"a.org\"\nlisten = [\"nowhere\"]\n", 3, "server.listen"),
         ("[server]\nname = \"not a name\"\n", 2, "server.name"),
         ("[server]\nname = \"a.org\"\npublic_base_url = \"matrix\"\n", 3, "server.public_base_url"),
-        ("[server]\nname = \"a.org\"\n[media]\nupload_size_max = \"50 MB\"\n", 4, "media.upload_size_max"),
+        (
+            "[server]\nname = \"a.org\"\n[media]\nupload_size_max = \"50 MB\"\n",
+            4,
+            "media.upload_size_max",
+        ),
         ("[server]\nname = \"a.org\"\n[log]\nfilter = \"a=b=c\"\n", 4, "log.filter"),
         (
             "[server]\nname = \"a.org\"\n[rate_limits]\nmessage = { per_second = 1.0, burst = 0 }\n",
@@ -106,7 +114,11 @@ fn an_impossible_value_is_named_with_file_and_line() {
             "rate_limits.message.per_second",
         ),
         ("[server]\nname = \"a.org\"\n[federation]\nallow = [\"a b\"]\n", 4, "federation.allow"),
-        ("[server]\nname = \"a.org\"\n[tls]\nlisten = [\"[::]:8448\"]\ncert_file = \"\"\nkey_file = \"/dev/null\"", 5, "tls.cert_file"),
+        (
+            "[server]\nname = \"a.org\"\n[tls]\nlisten = [\"[::]:8448\"]\ncert_file = \"\"\nkey_file = \"/dev/null\"",
+            5,
+            "tls.cert_file",
+        ),
     ] {
         let problem = only(refused(text));
         assert_eq!((problem.line, problem.key.as_str()), (Some(line), key), "{problem}");
@@ -117,8 +129,16 @@ fn an_impossible_value_is_named_with_file_and_line() {
 fn a_wrong_type_is_named_with_file_and_line() {
     for (text, line, key) in [
         ("[server]\nname = 5\n", 2, "server.name"),
-        ("[server]\nname = \"a.org\"\n[limits]\nconnections_max = \"many\"\n", 4, "limits.connections_max"),
-        ("[server]\nname = \"a.org\"\n[limits]\nconnections_max = -1\n", 4, "limits.connections_max"),
+        (
+            "[server]\nname = \"a.org\"\n[limits]\nconnections_max = \"many\"\n",
+            4,
+            "limits.connections_max",
+        ),
+        (
+            "[server]\nname = \"a.org\"\n[limits]\nconnections_max = -1\n",
+            4,
+            "limits.connections_max",
+        ),
         ("server = 1\n", 1, "server"),
     ] {
         let problem = only(refused(text));
@@ -177,7 +197,10 @@ fn secrets_are_read_and_not_shown() {
         "[server]\nname = \"a.org\"\n[registration]\nmode = \"token\"\ntokens_file = {tokens:?}\nshared_secret_file = {shared:?}\n",
     ));
     let secrets = &loaded.secrets;
-    assert_eq!(secrets.registration_shared.as_ref().map(Secret::reveal), Some("a-very-secret-text-indeed"));
+    assert_eq!(
+        secrets.registration_shared.as_ref().map(Secret::reveal),
+        Some("a-very-secret-text-indeed")
+    );
     let tokens: Vec<&str> = secrets.registration_tokens.iter().map(Secret::reveal).collect();
     assert_eq!(tokens, ["abc", "def-1.2_3~"]);
     assert!(!format!("{loaded:?}").contains("very-secret"));

@@ -32,7 +32,8 @@ macro_rules! as_text {
 pub struct Size(u64);
 
 /// Biggest first: the text form takes the biggest unit that divides the number.
-const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const SIZE_UNITS: [(&str, u64); 4] =
+    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 impl Size {
     pub const fn kib(count: u64) -> Self {
@@ -52,9 +53,9 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse_with_units(text, &SIZE_UNITS)
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is not a size; write it like \"50 MiB\" (B, KiB, MiB, GiB)"))
+        parse_with_units(text, &SIZE_UNITS).map(Self).ok_or_else(|| {
+            format!("`{text}` is not a size; write it like \"50 MiB\" (B, KiB, MiB, GiB)")
+        })
     }
 }
 
@@ -71,7 +72,7 @@ as_text!(Size);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(u64);
 
-/// In milliseconds, biggest first. `ms` stands before `m` and `s`: the parser compares whole units.
+/// In milliseconds, biggest first.
 const PERIOD_UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
@@ -139,8 +140,14 @@ fn biggest_unit<'a>(count: u64, units: &[(&'a str, u64)]) -> (&'a str, u64) {
 
 /// A value that may be left empty. TOML has no null, and an operator should see every key: `""` is
 /// "not set".
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Maybe<T>(Option<T>);
+
+impl<T> Default for Maybe<T> {
+    fn default() -> Self {
+        Self::none()
+    }
+}
 
 impl<T> Maybe<T> {
     pub const fn none() -> Self {
@@ -149,12 +156,6 @@ impl<T> Maybe<T> {
 
     pub fn get(&self) -> Option<&T> {
         self.0.as_ref()
-    }
-}
-
-impl<T> From<T> for Maybe<T> {
-    fn from(value: T) -> Self {
-        Self(Some(value))
     }
 }
 
@@ -200,9 +201,11 @@ impl Net {
     /// Whether the address lies in the range. An IPv4 address written as IPv6 counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
-            (IpAddr::V4(net), IpAddr::V4(other)) => {
-                same_prefix(u128::from(net.to_bits()) << 96, u128::from(other.to_bits()) << 96, self.bits)
-            }
+            (IpAddr::V4(net), IpAddr::V4(other)) => same_prefix(
+                u128::from(net.to_bits()) << 96,
+                u128::from(other.to_bits()) << 96,
+                self.bits,
+            ),
             (IpAddr::V6(net), IpAddr::V6(other)) => {
                 same_prefix(net.to_bits(), other.to_bits(), self.bits)
             }

@@ -44,7 +44,11 @@ impl Doors {
     }
 }
 
-fn bind_all(key: &str, addresses: &[SocketAddr], tls: Option<&TlsFiles>) -> anyhow::Result<Vec<Door>> {
+fn bind_all(
+    key: &str,
+    addresses: &[SocketAddr],
+    tls: Option<&TlsFiles>,
+) -> anyhow::Result<Vec<Door>> {
     addresses.iter().map(|address| Door::bind(key, *address, tls.cloned())).collect()
 }
 
@@ -55,13 +59,15 @@ impl Addresses {
     /// If the ready file cannot be written.
     pub fn announce(&self, server_name: &str, ready_file: Option<&Path>) -> anyhow::Result<()> {
         let json = serde_json::to_string(self).expect("addresses have a JSON form");
+        if let Some(file) = ready_file {
+            // Renamed into place: whoever waits for the file never reads half of it.
+            let mut fresh = file.as_os_str().to_owned();
+            fresh.push(".new");
+            fs::write(&fresh, &json)
+                .and_then(|()| fs::rename(&fresh, file))
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
         tracing::info!(server_name, version = env!("CARGO_PKG_VERSION"), addresses = json, "ready");
-        let Some(file) = ready_file else { return Ok(()) };
-        // Renamed into place: whoever waits for the file never reads half of it.
-        let mut fresh = file.as_os_str().to_owned();
-        fresh.push(".new");
-        fs::write(&fresh, json)
-            .and_then(|()| fs::rename(&fresh, file))
-            .with_context(|| format!("cannot write {}", file.display()))
+        Ok(())
     }
 }

@@ -23,18 +23,38 @@ impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         if let Some(seen) = look() {
             let cpu = ConstCounter::new(seen.cpu_seconds);
-            let at = encoder.encode_descriptor("process_cpu_seconds", "CPU time used", None, cpu.metric_type())?;
+            let at = encoder.encode_descriptor(
+                "process_cpu_seconds",
+                "CPU time used",
+                None,
+                cpu.metric_type(),
+            )?;
             cpu.encode(at)?;
             let memory = ConstGauge::new(seen.resident_bytes);
-            let at = encoder.encode_descriptor("process_resident_memory_bytes", "Memory in use", None, memory.metric_type())?;
+            let at = encoder.encode_descriptor(
+                "process_resident_memory_bytes",
+                "Memory in use",
+                None,
+                memory.metric_type(),
+            )?;
             memory.encode(at)?;
             let threads = ConstGauge::new(seen.threads);
-            let at = encoder.encode_descriptor("process_threads", "Threads", None, threads.metric_type())?;
+            let at = encoder.encode_descriptor(
+                "process_threads",
+                "Threads",
+                None,
+                threads.metric_type(),
+            )?;
             threads.encode(at)?;
         }
         if let Ok(files) = fs::read_dir("/proc/self/fd") {
             let open = ConstGauge::new(i64::try_from(files.count()).unwrap_or(i64::MAX));
-            let at = encoder.encode_descriptor("process_open_fds", "Open files and sockets", None, open.metric_type())?;
+            let at = encoder.encode_descriptor(
+                "process_open_fds",
+                "Open files and sockets",
+                None,
+                open.metric_type(),
+            )?;
             open.encode(at)?;
         }
         Ok(())

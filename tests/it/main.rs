@@ -1,1 +1,6 @@
+//! The real program, started as an operator starts it.
 
+mod config;
+mod program;
+mod serve;
+mod tls;

@@ -1,1 +1,92 @@
-fn main() {}
+//! What developers and CI run, as one command: `cargo xtask help`.
+//!
+//! Needs nothing but the Rust toolchain: what a build lacks, it installs or names. It knows nothing
+//! of the server's insides; it starts other programs and says what they are doing.
+
+mod ci;
+mod demo;
+mod dirs;
+mod house;
+mod javascript;
+mod pins;
+mod progress;
+mod rocksdb;
+mod steps;
+mod system;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::{dirs::Dirs, tools::Tools};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  demo [--port N] [--data DIR] [--release]
+        Build the server, start it with two users on the embedded database, and run until Ctrl-C.
+        The second start finds the same data. Default: port 8008, folder ./data.
+  test [--quick] [STEP ...]
+        Everything that CI runs. --quick leaves out the client libraries. With step names only
+        those steps; `cargo xtask steps` lists them. `ci` is the same command.
+  build
+        The program for operators (release), and where it lies.
+  bench [ARG ...]
+        The benchmark, in a release build.
+  prepare
+        Install what a build lacks and build RocksDB's library, once per version.
+  env
+        Print what makes a plain `cargo build` use that library:  eval \"$(cargo xtask env)\"
+  help
+        This text.
+
+Folders
+  ~/.cache/blaupause-rocksdb    RocksDB's library per version; may be deleted, costs 12 minutes
+  ~/.cache/blaupause-target     if it exists, the build goes there instead of ./target
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<ExitCode> {
+    let Some((command, rest)) = arguments.split_first() else {
+        print!("{HELP}");
+        return Ok(ExitCode::FAILURE);
+    };
+    let dirs = Dirs::find()?;
+    match command.as_str() {
+        "demo" => demo::run(&dirs, &demo::Wanted::parse(rest)?)?,
+        "test" | "ci" => return ci::run(&dirs, &ci::Wanted::parse(rest)?),
+        "steps" => print!("{}", ci::list()),
+        "build" => {
+            let tools = Tools::prepare(&dirs)?;
+            let mut cargo = tools.cargo();
+            cargo.args(["build", "--release", "--locked", "--bin", "blaupause"]);
+            progress::run(&mut cargo, "building the server")?;
+            println!("\nbuilt: {}", dirs.server(true).display());
+        }
+        "bench" => {
+            let tools = Tools::prepare(&dirs)?;
+            let mut cargo = tools.cargo();
+            cargo.args(["run", "--release", "--package", "blaupause-bench", "--"]).args(rest);
+            progress::run(&mut cargo, "the benchmark")?;
+        }
+        "prepare" => {
+            Tools::prepare(&dirs)?;
+            println!("ready: cargo xtask demo, cargo xtask test");
+        }
+        "env" => print!("{}", Tools::without_preparing(&dirs).exports()),
+        "help" | "--help" | "-h" => print!("{HELP}"),
+        other => bail!("there is no command {other:?}; see: cargo xtask help"),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -14,6 +14,7 @@ use ruma::{OwnedServerName, ServerName, UserId, signatures::Ed25519KeyPair};
 use crate::{
     Change, DataError, Env, Feed, Parts, ReadSet, Write,
     events::EventCache,
+    state::PageCache,
     row::decode,
     rows::{Installation, InstallationRow},
 };
@@ -31,6 +32,7 @@ struct Inner {
     env: Env,
     feed: Feed,
     events: EventCache,
+    pages: PageCache,
     /// Redactions committed so far, see [`Data::events`].
     redactions: AtomicU64,
     server_name: OwnedServerName,
@@ -84,6 +86,7 @@ impl Data {
             parts: Parts::new(installation.part_key),
             feed: Feed::starting_at(db.position()),
             events: EventCache::new(),
+            pages: PageCache::new(),
             redactions: AtomicU64::new(0),
             server_name: server_name.to_owned(),
             signing_key: SigningKey(Arc::new(pair)),
@@ -151,6 +154,10 @@ impl Data {
 
     pub(crate) fn event_cache(&self) -> &EventCache {
         &self.0.events
+    }
+
+    pub(crate) fn page_cache(&self) -> &PageCache {
+        &self.0.pages
     }
 
     pub(crate) fn redactions(&self) -> u64 {

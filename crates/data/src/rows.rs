@@ -11,10 +11,14 @@
 //! | idx   | k   | R    | data  | type, state key -> state key number |
 //! | idx   | K   | R    | data  | state key number -> type, state key |
 //! | idx   | x   | R    | rooms | user, device, transaction hash -> event |
+//! | idx   | T   | R    | rooms | event number -> device, transaction |
 //! | idx   | E   | X    | data  | event id -> room |
 //! | idx   | a   | X    | rooms | alias -> room |
 //! | idx   | A   | R    | rooms | local alias of the room |
-//! | idx   | t   | U    | accounts | token hash -> session |
+//! | idx   | t   | U    | accounts | token hash -> access or refresh token |
+//! | idx   | L   | U    | accounts | token hash -> end of a login token |
+//! | idx   | o   | U    | accounts | token hash -> end of an OpenID token |
+//! | idx   | g   | G    | accounts | registration token -> uses, end |
 //! | idx   | l   | G    | accounts | local user directory |
 //! | idx   | r   | G    | rooms | room directory (published rooms) |
 //! | idx   | R   | G    | rooms | every room on this server |
@@ -23,11 +27,17 @@
 //! | seq   | r   | R    | data  | target event, relation, place -> event number |
 //! | seq   | d   | G    | e2ee  | position -> user whose devices changed |
 //! | seq   | s   | R    | rooms | position -> receipt that moved |
+//! | seq   | e   | G    | rooms | position -> report of content, room or person |
 //! | state | p   | R    | data  | page number -> trie page |
 //! | state | a   | R    | data  | event number -> auth edges |
 //! | state | c   | R    | data  | state key number -> event number (current) |
 //! | mem   | j   | R    | data  | membership, user -> member |
 //! | mem   | r   | U    | data  | room -> my membership |
+//! | usr   | d   | U    | accounts | device -> name, tokens |
+//! | usr   | D   | U    | accounts | device -> last seen |
+//! | usr   | p   | U    | accounts | profile |
+//! | usr   | a   | U    | accounts | room or nothing, type -> account data |
+//! | usr   | F   | U    | accounts | number -> filter |
 //! | meta  | h   | R    | data  | room head |
 //! | meta  | u   | U    | accounts | account head |
 //! | meta  | P   | S    | store | last position |
@@ -35,7 +45,7 @@
 //! | meta  | c   | S    | data  | a follower's cursor |
 
 use blaupause_graph::{EventNo, PageNo, StateKeyNo, StateRoot};
-use blaupause_store::Part;
+use blaupause_store::{Part, StreamPos};
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId};
 use serde::{Deserialize, Serialize};
 
@@ -182,6 +192,9 @@ row! {
 pub struct UserRoom {
     pub room_id: OwnedRoomId,
     pub membership: Member,
+    /// Position at which this membership began, if an earlier write of the row began it (a joined
+    /// member who only changes their name); `None`: this row's own position.
+    pub entered: Option<u64>,
     /// The member event; `None` for an invite or knock of a room this server is not in.
     pub no: Option<EventNo>,
     /// Who sent the member event.
@@ -192,6 +205,13 @@ pub struct UserRoom {
     pub was_joined: bool,
     /// Stripped state of an invite or knock: JSON events.
     pub stripped: Vec<String>,
+}
+
+impl crate::Found<UserRoom> {
+    /// The position at which the membership began.
+    pub fn entered_at(&self) -> StreamPos {
+        self.value.entered.map_or(self.pos, StreamPos)
+    }
 }
 
 row! {

@@ -1,1 +1,99 @@
-//! (to be written)
+//! Room life: create, join, send, redact, invite, upgrade, find, read.
+//!
+//! Everything that writes to a room takes the room's [`lane`](crate::lane) first, lets the pure
+//! graph seal and authorise what is to be said ([`append`](crate::append)), and writes it as one
+//! batch whose precondition is the version of the room's head.
+//!
+//! What is deliberately absent: HTTP, other servers (until federation arrives, unknown rooms are
+//! unknown), and rules of its own about who may do what: those are the authorization rules in
+//! `graph`, and the house rules in `policy`, asked in one place (`append.rs`).
+//!
+//! Start reading at `send.rs`, then `append.rs`, then `lane.rs`.
+
+mod aliases;
+mod append;
+mod create;
+mod deactivated;
+mod directory;
+mod error;
+mod follow;
+mod hot;
+mod lane;
+mod load;
+mod member_rows;
+mod membership;
+mod profiles;
+mod read;
+mod receipts;
+mod redact;
+mod relates;
+mod relations;
+mod report;
+mod restricted;
+pub mod rows;
+mod search;
+mod send;
+mod settings;
+mod spaces;
+mod stripped;
+mod typing;
+mod upgrade;
+mod validate;
+
+use std::sync::Arc;
+
+use blaupause_accounts::Accounts;
+use blaupause_data::Data;
+
+pub use aliases::ResolvedAlias;
+pub use create::{CreateRoom, Preset};
+pub use directory::{DirectoryPage, DirectoryQuery};
+pub use error::RoomsError;
+pub use membership::{Knock, MembershipAction};
+pub use redact::Redact;
+pub use report::Report;
+pub use send::{SendEvent, SendState, Transaction};
+pub use settings::Settings;
+pub use upgrade::UpgradeRoom;
+
+/// Rooms of this server. Cheap to clone.
+#[derive(Clone)]
+pub struct Rooms(Arc<Inner>);
+
+struct Inner {
+    data: Data,
+    accounts: Accounts,
+    settings: Settings,
+    lanes: lane::Lanes,
+    typing: typing::Typing,
+}
+
+impl Rooms {
+    /// The domain over its stored data and the people in it.
+    pub fn new(data: Data, accounts: Accounts, settings: Settings) -> Self {
+        let lanes = lane::Lanes::new();
+        let typing = typing::Typing::default();
+        Self(Arc::new(Inner { data, accounts, settings, lanes, typing }))
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn data(&self) -> &Data {
+        &self.0.data
+    }
+
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.0.accounts
+    }
+
+    pub(crate) fn lanes(&self) -> &lane::Lanes {
+        &self.0.lanes
+    }
+
+    pub(crate) fn typing(&self) -> &typing::Typing {
+        &self.0.typing
+    }
+}

@@ -164,6 +164,7 @@ impl Shared {
         let results: Vec<_> = jobs.iter().map(|job| group.add(&job.batch)).collect();
         let (rows, newest) = group.finish();
         if newest > last {
+            #[expect(clippy::disallowed_methods, reason = "a measured duration")]
             let started = Instant::now();
             if let Err(error) = engine.write(&rows) {
                 refuse(jobs, &error);

@@ -1,8 +1,6 @@
-use bytes::Bytes;
-
 use crate::{
-    Batch, CommitHook, Got, Key, MemStore, Pending, Read, RocksStore, Store, StoreError, StreamPos,
-    Table,
+    Batch, Chunk, CommitHook, Got, Key, MemStore, Pending, Read, RocksStore, Store, StoreError,
+    StreamPos, Table,
 };
 
 /// The engine in use. An enum, so that no type parameter spreads through the server.
@@ -52,12 +50,7 @@ impl Store for Db {
         }
     }
 
-    async fn export(
-        &self,
-        t: Table,
-        from: Option<Key>,
-        chunk: u32,
-    ) -> Result<(Vec<(Key, Bytes)>, Option<Key>), StoreError> {
+    async fn export(&self, t: Table, from: Option<Key>, chunk: u32) -> Result<Chunk, StoreError> {
         match self {
             Self::Rocks(store) => store.export(t, from, chunk).await,
             Self::Mem(store) => store.export(t, from, chunk).await,

@@ -28,4 +28,4 @@ pub use key::{Key, Part, StreamPos, Table};
 pub use memory::MemStore;
 pub use read::{Got, Read};
 pub use rocks::{RocksSettings, RocksStats, RocksStore};
-pub use store::{CommitHook, Pending, Store};
+pub use store::{Chunk, CommitHook, Pending, Store};

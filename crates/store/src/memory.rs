@@ -10,8 +10,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::{
-    Batch, CommitError, CommitHook, Got, Key, LIMITS, Op, Pending, Pre, Read, Store, StoreError,
-    StreamPos, Table,
+    Batch, Chunk, CommitError, CommitHook, Got, Key, LIMITS, Op, Pending, Pre, Read, Store,
+    StoreError, StreamPos, Table,
     batch::{stamp, version_of},
 };
 
@@ -148,12 +148,7 @@ impl Store for MemStore {
         StreamPos(self.0.position.load(Ordering::SeqCst))
     }
 
-    async fn export(
-        &self,
-        t: Table,
-        from: Option<Key>,
-        chunk: u32,
-    ) -> Result<(Vec<(Key, Bytes)>, Option<Key>), StoreError> {
+    async fn export(&self, t: Table, from: Option<Key>, chunk: u32) -> Result<Chunk, StoreError> {
         let rows = self.0.rows.lock();
         let from = from.unwrap_or_else(|| Key::from_bytes(Bytes::new()));
         let chunk = chunk.clamp(1, LIMITS.scan_rows_max) as usize;

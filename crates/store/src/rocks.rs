@@ -12,11 +12,9 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use bytes::Bytes;
-
 use self::open::Database;
 use crate::{
-    Batch, CommitHook, Got, Key, Pending, Read, Store, StoreError, StreamPos, Table,
+    Batch, Chunk, CommitHook, Got, Key, Pending, Read, Store, StoreError, StreamPos, Table,
     committer::Committer,
 };
 pub use open::RocksSettings;
@@ -30,6 +28,7 @@ struct Inner {
     // Dropped first: its thread uses the database.
     committer: Committer,
     database: Arc<Database>,
+    settings: RocksSettings,
 }
 
 /// What the engine did since it was opened; all numbers only grow.
@@ -52,13 +51,13 @@ impl RocksStore {
     /// # Errors
     /// [`StoreError::Unavailable`] if the directory cannot be used or another process uses it,
     /// [`StoreError::Damaged`] if what is there cannot be what we wrote.
-    pub fn open(settings: &RocksSettings) -> Result<Self, StoreError> {
-        let (database, last) = Database::open(settings)?;
+    pub fn open(settings: RocksSettings) -> Result<Self, StoreError> {
+        let (database, last) = Database::open(&settings)?;
         let database = Arc::new(database);
         let committer = Committer::start(database.clone(), last)
             .map_err(|error| StoreError::Unavailable(format!("no commit thread: {error}")))?;
         tracing::info!(path = %settings.path.display(), position = last.0, "database opened");
-        Ok(Self(Arc::new(Inner { committer, database })))
+        Ok(Self(Arc::new(Inner { committer, database, settings })))
     }
 
     /// Counters for metrics.
@@ -98,12 +97,14 @@ impl RocksStore {
     /// `Unavailable`.
     pub async fn close(&self) {
         let inner = self.0.clone();
-        let closed = tokio::task::spawn_blocking(move || {
+        let closed = on_disk_thread(move || {
             inner.committer.close();
             inner.database.close();
+            tracing::info!(path = %inner.settings.path.display(), "database closed");
+            Ok(())
         });
-        if closed.await.is_err() {
-            tracing::error!("closing the database panicked");
+        if let Err(error) = closed.await {
+            tracing::error!(%error, "cannot close the database");
         }
     }
 
@@ -111,16 +112,23 @@ impl RocksStore {
         self.0.committer.on_commit(hook);
     }
 
-    /// Run something that may wait for the disk, away from the threads that serve requests.
+    /// Use the database on a thread that may wait for the disk.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&rocksdb::DB) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let database = self.0.database.clone();
-        match tokio::task::spawn_blocking(move || database.with(work)).await {
-            Ok(result) => result,
-            Err(error) => Err(StoreError::Unavailable(format!("read did not finish: {error}"))),
-        }
+        on_disk_thread(move || database.with(work)).await
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "waits for the disk, so it is no work for Env::cpu")]
+async fn on_disk_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::Unavailable(format!("did not finish: {error}"))),
     }
 }
 
@@ -142,12 +150,7 @@ impl Store for RocksStore {
         self.0.committer.position()
     }
 
-    async fn export(
-        &self,
-        t: Table,
-        from: Option<Key>,
-        chunk: u32,
-    ) -> Result<(Vec<(Key, Bytes)>, Option<Key>), StoreError> {
-        self.blocking(move |db| read::export(db, t, from, chunk)).await
+    async fn export(&self, t: Table, from: Option<Key>, chunk: u32) -> Result<Chunk, StoreError> {
+        self.blocking(move |db| read::export(db, t, from.as_ref(), chunk)).await
     }
 }

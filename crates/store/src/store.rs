@@ -14,6 +14,9 @@ use crate::{Batch, CommitError, Got, Key, Read, StoreError, StreamPos, Table};
 /// durable and readable, before its [`Pending`] resolves. Runs on the commit thread: keep it short.
 pub type CommitHook = Arc<dyn Fn(StreamPos, &[Bytes]) + Send + Sync>;
 
+/// Rows of a table in key order, and the key to go on with.
+pub type Chunk = (Vec<(Key, Bytes)>, Option<Key>);
+
 /// An ordered key-value engine. See the crate documentation for what is absent on purpose.
 pub trait Store: Send + Sync + 'static {
     /// One round trip, one consistent view; answers in request order.
@@ -34,7 +37,7 @@ pub trait Store: Send + Sync + 'static {
         t: Table,
         from: Option<Key>,
         chunk: u32,
-    ) -> impl Future<Output = Result<(Vec<(Key, Bytes)>, Option<Key>), StoreError>> + Send;
+    ) -> impl Future<Output = Result<Chunk, StoreError>> + Send;
 }
 
 /// A queued batch. Resolves when it is durable, with its position.

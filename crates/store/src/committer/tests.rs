@@ -1,6 +1,10 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -93,7 +97,10 @@ async fn failed_write_fails_everybody_from_then_on() {
     assert_eq!(committer.submit(put(0)).await, Ok(StreamPos(8)));
     disk.broken.store(true, Ordering::SeqCst);
     let lost = committer.submit(put(1)).await;
-    assert!(matches!(&lost, Err(CommitError::Unavailable(why)) if why.contains("fire")), "{lost:?}");
+    assert!(
+        matches!(&lost, Err(CommitError::Unavailable(why)) if why.contains("fire")),
+        "{lost:?}"
+    );
     // The disk works again, but nobody knows what it holds: only a restart may go on.
     disk.broken.store(false, Ordering::SeqCst);
     for tag in 2..5 {
@@ -161,7 +168,8 @@ async fn too_large_batch_is_answered_without_the_thread() {
     let hold = disk.held.lock();
     let value = Bytes::from(vec![0; LIMITS.value_bytes_max + 1]);
     let ops = vec![Op::Put { t: Table::Usr, k: key(0), v: value }];
-    let answer = committer.submit(Batch { ops, ..Batch::default() }).await;
-    assert_eq!(answer, Err(CommitError::TooLarge));
+    let mut pending = committer.submit(Batch { ops, ..Batch::default() });
+    let answer = Pin::new(&mut pending).poll(&mut Context::from_waker(Waker::noop()));
     drop(hold);
+    assert_eq!(answer, Poll::Ready(Err(CommitError::TooLarge)));
 }

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use rocksdb::{ColumnFamily, DB, DBRawIteratorWithThreadMode, ReadOptions, Snapshot};
 
 use super::open::{PART_BYTES, failed, family};
-use crate::{Got, Key, LIMITS, Read, StoreError, Table};
+use crate::{Chunk, Got, Key, LIMITS, Read, StoreError, Table};
 
 /// Rows that a request may touch and still be answered on the caller's thread: at most some tens
 /// of microseconds if they are cached, and a few disk reads if they are not.
@@ -19,9 +19,8 @@ pub(super) fn is_small(reads: &[Read]) -> bool {
         Read::Get { .. } => None,
         Read::Scan { limit, .. } => Some(*limit),
     });
-    let (scans, rows) = limits.fold((0, 0u32), |(scans, rows), limit| {
-        (scans + 1, rows.saturating_add(limit))
-    });
+    let (scans, rows) =
+        limits.fold((0, 0u32), |(scans, rows), limit| (scans + 1, rows.saturating_add(limit)));
     scans <= INLINE_SCANS_MAX && rows <= INLINE_SCAN_ROWS_MAX
 }
 
@@ -88,11 +87,11 @@ pub(super) fn get_many<T>(
 pub(super) fn export(
     db: &DB,
     t: Table,
-    from: Option<Key>,
+    from: Option<&Key>,
     chunk: u32,
-) -> Result<(Vec<(Key, Bytes)>, Option<Key>), StoreError> {
+) -> Result<Chunk, StoreError> {
     let mut walk = Walk::over_table(db, t)?;
-    walk.seek(from.as_ref().map_or(&[], Key::as_bytes));
+    walk.seek(from.map_or(&[], Key::as_bytes));
     let chunk = chunk.clamp(1, LIMITS.scan_rows_max) as usize;
     let mut rows = Vec::new();
     while let Some((key, value)) = walk.item()? {
@@ -134,7 +133,7 @@ fn scan(
     let limit = limit.min(LIMITS.scan_rows_max) as usize;
     let mut walk = Walk::over_range(db, snapshot, range)?;
     if rev {
-        walk.seek_before(range.hi.as_bytes())?;
+        walk.seek_last(range.hi.as_bytes());
     } else {
         walk.seek(range.lo.as_bytes());
     }
@@ -162,6 +161,9 @@ impl Range<'_> {
         part.is_some() && part == self.hi.as_bytes().get(..PART_BYTES)
     }
 }
+
+/// Key and value where an iterator stands.
+type Row<'a> = (&'a [u8], &'a [u8]);
 
 /// The only maker of iterators. An iterator may skip files by the filter over partitions only if
 /// it never leaves one partition, and that includes both bounds, because a reverse scan starts at
@@ -201,13 +203,10 @@ impl<'a> Walk<'a> {
         self.0.seek(key);
     }
 
-    /// Go to the last row before the key.
-    fn seek_before(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        self.0.seek_for_prev(key);
-        if self.item()?.is_some_and(|(found, _)| found >= key) {
-            self.0.prev();
-        }
-        Ok(())
+    /// Go to the last row of the range. The upper bound itself is never found: iterators stay below
+    /// their bound.
+    fn seek_last(&mut self, hi: &[u8]) {
+        self.0.seek_for_prev(hi);
     }
 
     fn step(&mut self, rev: bool) {
@@ -215,7 +214,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The row here; `None` at the end of the range.
-    fn item(&self) -> Result<Option<(&[u8], &[u8])>, StoreError> {
+    fn item(&self) -> Result<Option<Row<'_>>, StoreError> {
         let item = self.0.item();
         if item.is_none() {
             // The end, or an error that looks like the end.

@@ -1,0 +1,18 @@
+//! `DELETE /_matrix/client/v3/room_keys/keys`
+
+use ruma::api::client::backup::delete_backup_keys::v3::{Request, Response};
+use ruma::UInt;
+
+use crate::{ApiError, App, Call};
+
+pub(crate) async fn delete_backup_keys(
+    app: App,
+    call: Call<Request>,
+) -> Result<Response, ApiError> {
+    let (user, version) = (&call.who.user_id, &call.body.version);
+    let stored = app
+        .e2ee
+        .delete_backup_keys(user, version, None, None)
+        .await?;
+    Ok(Response::new(stored.etag, UInt::new_saturating(stored.count)))
+}

@@ -1,0 +1,22 @@
+//! End-to-end encryption keys.
+
+mod claim_keys;
+mod get_key_changes;
+mod get_keys;
+mod upload_keys;
+mod upload_signatures;
+mod upload_signing_keys;
+
+use axum::Router;
+
+use crate::{App, Serve};
+
+pub(crate) fn routes(router: Router<App>) -> Router<App> {
+    router
+        .serve(claim_keys::claim_keys)
+        .serve(get_key_changes::get_key_changes)
+        .serve(get_keys::get_keys)
+        .serve(upload_keys::upload_keys)
+        .serve(upload_signatures::upload_signatures)
+        .serve(upload_signing_keys::upload_signing_keys)
+}

@@ -1,0 +1,27 @@
+//! `POST /_matrix/client/v3/keys/query`
+
+use ruma::api::client::keys::get_keys::v3::{Request, Response};
+
+use crate::{ApiError, App, Call};
+
+/// Users of one request.
+const USERS_MAX: usize = 10_000;
+
+pub(crate) async fn get_keys(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    let wanted = &call.body.device_keys;
+    if wanted.len() > USERS_MAX {
+        return Err(ApiError::too_large("too many users"));
+    }
+    let mut answer = Response::new();
+    for (user, keys) in app.e2ee.query_keys(Some(&call.who.user_id), wanted).await? {
+        answer.master_keys.extend(keys.master.map(|key| (user.clone(), key)));
+        answer.self_signing_keys.extend(keys.self_signing.map(|key| (user.clone(), key)));
+        answer.user_signing_keys.extend(keys.user_signing.map(|key| (user.clone(), key)));
+        answer.device_keys.insert(user, keys.devices);
+    }
+    // Until federation arrives every other server is one that cannot be reached.
+    for user in wanted.keys().filter(|user| !app.is_local(user)) {
+        answer.failures.insert(user.server_name().to_string(), serde_json::json!({}));
+    }
+    Ok(answer)
+}

@@ -1,0 +1,15 @@
+//! `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions`
+
+use blaupause_notify::NotifyError;
+use ruma::api::client::push::get_pushrule_actions::v3::{Request, Response};
+
+use crate::{ApiError, App, Call};
+
+pub(crate) async fn get_pushrule_actions(
+    app: App,
+    call: Call<Request>,
+) -> Result<Response, ApiError> {
+    let rules = app.notify.ruleset(&call.who.user_id).await?;
+    let rule = rules.get(call.body.kind.clone(), &call.body.rule_id);
+    Ok(Response::new(rule.ok_or(NotifyError::RuleUnknown)?.actions().to_vec()))
+}

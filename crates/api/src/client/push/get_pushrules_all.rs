@@ -1,0 +1,9 @@
+//! `GET /_matrix/client/v3/pushrules/`
+
+use ruma::api::client::push::get_pushrules_all::v3::{Request, Response};
+
+use crate::{ApiError, App, Call};
+
+pub(crate) async fn get_pushrules_all(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    Ok(Response::new(app.notify.ruleset(&call.who.user_id).await?))
+}

@@ -1,0 +1,15 @@
+//! `POST /_matrix/client/v3/pushers/set`
+
+use ruma::api::client::push::set_pusher::v3::{Request, Response};
+use ruma::api::client::push::set_pusher::v3::PusherAction;
+
+use crate::{ApiError, App, Call};
+
+pub(crate) async fn set_pusher(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    let user = &call.who.user_id;
+    match call.body.action {
+        PusherAction::Post(data) => app.notify.set_pusher(user, &data.pusher).await?,
+        PusherAction::Delete(ids) => app.notify.delete_pusher(user, &ids).await?,
+    }
+    Ok(Response::new())
+}

@@ -1,0 +1,14 @@
+//! `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions`
+
+use ruma::api::client::push::set_pushrule_actions::v3::{Request, Response};
+
+use crate::{ApiError, App, Call};
+
+pub(crate) async fn set_pushrule_actions(
+    app: App,
+    call: Call<Request>,
+) -> Result<Response, ApiError> {
+    let Request { kind, rule_id, actions, .. } = call.body;
+    app.notify.set_rule_actions(&call.who.user_id, kind, &rule_id, actions).await?;
+    Ok(Response::new())
+}

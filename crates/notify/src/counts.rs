@@ -1,0 +1,233 @@
+//! Unread counts (spec: client-server API, "Push notifications", "Receiving notifications").
+
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroUsize,
+    ops::Bound,
+    sync::Arc,
+};
+
+use blaupause_data::{Change, Event, Order, Place, ReadSet, rows::TimelineRow};
+use lru::LruCache;
+use parking_lot::Mutex;
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use serde::Deserialize;
+
+use crate::{Notify, NotifyError, judge::judge};
+
+/// Counts kept in memory (about 200 bytes each).
+const CACHED_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zero");
+/// Newest events that are judged for a user who has not read for long. More are not counted:
+/// clients show "99+" long before.
+const COUNTED_EVENTS_MAX: u32 = 500;
+
+/// Unread notifications and highlights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    pub notify: u64,
+    pub highlight: u64,
+}
+
+/// Counts of a room: outside of threads, and per thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomCounts {
+    main: Count,
+    threads: HashMap<OwnedEventId, Count>,
+}
+
+impl RoomCounts {
+    /// The room's count: with `threads` told apart only what is outside of them.
+    pub fn room(&self, threads: bool) -> Count {
+        let mut count = self.main;
+        if !threads {
+            for thread in self.threads.values() {
+                count.notify += thread.notify;
+                count.highlight += thread.highlight;
+            }
+        }
+        count
+    }
+
+    /// Threads with something unread, by root.
+    pub fn threads(&self) -> impl Iterator<Item = (&OwnedEventId, &Count)> {
+        self.threads.iter().filter(|(_, count)| **count != Count::default())
+    }
+
+    fn add(&mut self, thread: Option<&OwnedEventId>, highlight: bool) {
+        let count = match thread {
+            Some(root) => self.threads.entry(root.clone()).or_default(),
+            None => &mut self.main,
+        };
+        count.notify += 1;
+        count.highlight += u64::from(highlight);
+    }
+
+    /// The user wrote something: what came before it there counts as read.
+    fn read(&mut self, thread: Option<&OwnedEventId>) {
+        match thread {
+            Some(root) => drop(self.threads.remove(root)),
+            None => self.main = Count::default(),
+        }
+    }
+}
+
+type Key = (OwnedUserId, OwnedRoomId);
+
+pub(crate) struct CountCache(Mutex<Cached>);
+
+struct Cached {
+    counts: LruCache<Key, (Place, Arc<RoomCounts>)>,
+    /// Grows with everything that makes kept counts wrong.
+    epoch: u64,
+}
+
+impl CountCache {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Cached { counts: LruCache::new(CACHED_MAX), epoch: 0 }))
+    }
+
+    /// New events only add to counts; these change what was counted.
+    pub(crate) fn forget_changed(&self, change: &Change) {
+        match change {
+            Change::Receipt { room, user }
+            | Change::Unread { room, user }
+            | Change::Membership { room, user, .. } => {
+                let mut cached = self.0.lock();
+                cached.epoch += 1;
+                cached.counts.pop(&(user.clone(), room.clone()));
+            }
+            // Rules or ignored users may have changed: every room of the user.
+            Change::AccountData { user, room: None } => {
+                let mut cached = self.0.lock();
+                cached.epoch += 1;
+                let stale: Vec<_> = cached
+                    .counts
+                    .iter()
+                    .filter(|((of, _), _)| of == user)
+                    .map(|(key, _)| key.clone())
+                    .collect();
+                for key in stale {
+                    cached.counts.pop(&key);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Notify {
+    /// What a joined user has not read in a room.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn counts(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+    ) -> Result<Arc<RoomCounts>, NotifyError> {
+        let until = Place::after(self.data().position());
+        let key = (user.to_owned(), room.to_owned());
+        let (epoch, known) = {
+            let mut cached = self.0.counts.0.lock();
+            (cached.epoch, cached.counts.get(&key).cloned())
+        };
+        let (from, mut counts, read_in_threads) = match known {
+            Some((upto, counts)) if upto >= until => return Ok(counts),
+            Some((upto, counts)) => (upto, counts, HashMap::new()),
+            None => {
+                let read = self.rooms().read_up_to(user, room).await?;
+                (read.main, Arc::default(), read.threads)
+            }
+        };
+        let events = self.events_between(room, from, until).await?;
+        if !events.is_empty() {
+            let mut sum = (*counts).clone();
+            self.count(user, room, &events, &read_in_threads, &mut sum).await?;
+            counts = Arc::new(sum);
+        }
+        let mut cached = self.0.counts.0.lock();
+        if cached.epoch == epoch {
+            cached.counts.put(key, (until, Arc::clone(&counts)));
+        }
+        Ok(counts)
+    }
+
+    async fn events_between(
+        &self,
+        room: &RoomId,
+        from: Place,
+        until: Place,
+    ) -> Result<Vec<Arc<Event>>, NotifyError> {
+        let part = self.data().parts().room(room);
+        let mut want = ReadSet::new();
+        let rows = want.range::<TimelineRow>(
+            part,
+            Bound::Excluded(&from),
+            Bound::Included(&until),
+            Order::Backward,
+            COUNTED_EVENTS_MAX,
+        );
+        let rows = want.run(self.data()).await?.many(rows)?.rows;
+        let numbers: Vec<_> = rows.iter().rev().map(|(_, entry)| (part, entry.no)).collect();
+        Ok(self.data().events(&numbers).await?.into_iter().flatten().collect())
+    }
+
+    async fn count(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        events: &[Arc<Event>],
+        read_in_threads: &HashMap<OwnedEventId, Place>,
+        sum: &mut RoomCounts,
+    ) -> Result<(), NotifyError> {
+        let ignored: HashSet<OwnedUserId> =
+            self.accounts().ignored_users(user).await?.iter().cloned().collect();
+        let Some(context) = self.rule_context(user, room).await? else { return Ok(()) };
+        let rules = self.rules(user).await?;
+        let part = self.data().parts().room(room);
+        for event in events {
+            let thread = thread_of(event);
+            if event.sender == user {
+                sum.read(thread.as_ref());
+                continue;
+            }
+            let read = thread.as_ref().and_then(|root| read_in_threads.get(root));
+            if read.is_some_and(|read| event.place.is_some_and(|place| place <= *read))
+                || ignored.contains(&event.sender)
+                || event.stored.redacted_by.is_some()
+            {
+                continue;
+            }
+            let judgement = if rules.is_default {
+                let at = (part, room);
+                self.0.judged.by_default_rules(at, event, &rules.ruleset, &context).await
+            } else {
+                judge(room, event, &rules.ruleset, &context).await
+            };
+            if judgement.notify {
+                sum.add(thread.as_ref(), judgement.highlight);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The root of the thread that an event is in.
+fn thread_of(event: &Event) -> Option<OwnedEventId> {
+    #[derive(Deserialize)]
+    struct Content {
+        #[serde(rename = "m.relates_to")]
+        relates_to: Option<Relation>,
+    }
+    #[derive(Deserialize)]
+    struct Relation {
+        rel_type: Option<String>,
+        event_id: Option<OwnedEventId>,
+    }
+    // Most events have no relation: look before parsing.
+    if !event.stored.pdu.contains("m.thread") {
+        return None;
+    }
+    let relation = event.content_as::<Content>()?.relates_to?;
+    (relation.rel_type.as_deref() == Some("m.thread")).then_some(relation.event_id)?
+}

@@ -1,0 +1,76 @@
+use blaupause_accounts::AccountsError;
+use blaupause_data::DataError;
+use blaupause_graph::Refusal;
+use ruma::{OwnedUserId, RoomVersionId};
+
+/// Why a room did not do what was asked.
+///
+/// The texts are safe to show to the person who asked, those of [`RoomsError::Data`],
+/// [`RoomsError::Accounts`] and [`Refusal::Corrupt`] excepted.
+#[derive(Debug, thiserror::Error)]
+pub enum RoomsError {
+    /// This server does not know the room, or the person may not know that it does.
+    #[error("room not known")]
+    RoomUnknown,
+    /// The person is not in the room (any more).
+    #[error("you are not in this room")]
+    NotJoined,
+    /// The room's rules, or ours, do not allow it.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The event was not accepted by the rules of the room version.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No such event, or none that the person may see.
+    #[error("event not found")]
+    EventUnknown,
+    /// Nothing there: state, alias, summary.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// A parameter has a value that makes no sense.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The content of an event does not have the shape that its type prescribes.
+    #[error("{0}")]
+    BadContent(String),
+    /// The state that a new room was asked to start with contradicts itself.
+    #[error("the room cannot start with this state: {0}")]
+    InvalidRoomState(String),
+    /// Rooms of this version cannot be made here.
+    #[error("room version {0} is not supported")]
+    UnsupportedVersion(RoomVersionId),
+    /// The alias already leads to a room.
+    #[error("the room alias is taken")]
+    AliasTaken,
+    /// A canonical alias that does not lead to this room.
+    #[error("{0}")]
+    BadAlias(String),
+    /// The room can be forgotten only after leaving it.
+    #[error("you are still in this room")]
+    StillInRoom,
+    /// Third-party identifiers are not invited by this server.
+    #[error("invitations by mail or phone are not supported")]
+    ThirdPartyInvite,
+    /// The invited person does not take invitations.
+    #[error("{0} does not accept invitations")]
+    InviteBlocked(OwnedUserId),
+    /// Too much in one request.
+    #[error("too many {what}, {max} are allowed")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many are allowed.
+        max: usize,
+    },
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+}
+
+impl RoomsError {
+    /// Whether to read again and try once more: somebody else was faster.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Data(DataError::Conflict { .. }))
+    }
+}

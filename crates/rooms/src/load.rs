@@ -1,0 +1,236 @@
+//! From the store into memory: heads, current state, state pages.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use blaupause_data::{
+    DataError, Event, Found, Part, ReadSet,
+    rows::{CurrentRow, HeadRow, PageRow, RoomHead, StateKeyNoRow},
+};
+use blaupause_graph::{EventNo, Pdu, StateKeyNo, Step, tree};
+use ruma::{
+    OwnedEventId, OwnedUserId, RoomId,
+    events::{
+        StateEventType,
+        room::power_levels::{RoomPowerLevels, RoomPowerLevelsEventContent},
+    },
+    room_version_rules::RoomVersionRules,
+    state_res::events::RoomCreateEvent,
+};
+
+use crate::{
+    Rooms, RoomsError,
+    hot::{Known, PageBag, RoomHot, StateName},
+    lane::Lane,
+    rows::EventTxnRow,
+};
+
+/// Reads that one look into a state tree may need: its height, and one to spare.
+const WAVES_MAX: usize = 8;
+
+impl Rooms {
+    /// What a room is now; `None` if this server does not know it. May lag behind batches that
+    /// are queued but not yet durable.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn head(&self, room: &RoomId) -> Result<Option<Found<RoomHead>>, RoomsError> {
+        let head = self.data().get::<HeadRow>(self.data().parts().room(room), &()).await?;
+        Ok(head.filter(|head| head.room_id == room))
+    }
+
+    /// Current state events of a room, in the order asked; in at most three round trips.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn current_state(
+        &self,
+        room: &RoomId,
+        names: &[StateName],
+    ) -> Result<Vec<Option<Arc<Event>>>, RoomsError> {
+        let part = self.data().parts().room(room);
+        let wanted: Vec<_> = names.iter().map(|name| (part, name.clone())).collect();
+        self.current_states(&wanted).await
+    }
+
+    /// Current state events of many rooms, in the order asked; in at most three round trips.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) async fn current_states(
+        &self,
+        wanted: &[(Part, StateName)],
+    ) -> Result<Vec<Option<Arc<Event>>>, RoomsError> {
+        let known = self.current_numbers(wanted).await?;
+        let numbers: Vec<_> = wanted
+            .iter()
+            .zip(&known)
+            .filter_map(|((part, _), (_, event))| Some((*part, (*event)?)))
+            .collect();
+        let mut events = self.data().events(&numbers).await?.into_iter();
+        Ok(known.iter().map(|(_, event)| event.and_then(|_| events.next()?)).collect())
+    }
+
+    /// Number of each key and of its event in the current state.
+    async fn current_numbers(
+        &self,
+        wanted: &[(Part, StateName)],
+    ) -> Result<Vec<(Option<StateKeyNo>, Option<EventNo>)>, DataError> {
+        let keys: Vec<_> =
+            wanted.iter().map(|(part, (kind, key))| (*part, (kind.to_string(), key.clone()))).collect();
+        let numbers =
+            self.data().get_many::<StateKeyNoRow>(keys.iter().map(|(part, key)| (*part, key))).await?;
+        let numbers: Vec<_> = numbers.into_iter().map(|row| row.map(|row| row.value)).collect();
+        let found = wanted.iter().zip(&numbers);
+        let found: Vec<_> = found.filter_map(|((part, _), no)| Some((*part, no.as_ref()?))).collect();
+        let mut current = self.data().get_many::<CurrentRow>(found).await?.into_iter();
+        Ok(numbers
+            .iter()
+            .map(|no| (*no, no.and_then(|_| current.next()?).map(|row| row.value)))
+            .collect())
+    }
+
+    /// The room's power levels as they apply to messages and pushes; `None` if the room is not
+    /// known.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn power_levels(&self, room: &RoomId) -> Result<Option<RoomPowerLevels>, RoomsError> {
+        let names = [
+            (StateEventType::RoomCreate, String::new()),
+            (StateEventType::RoomPowerLevels, String::new()),
+        ];
+        let mut events = self.current_state(room, &names).await?;
+        let (levels, Some(create)) = (events.pop().flatten(), events.pop().flatten()) else {
+            return Ok(None);
+        };
+        let version = create.content_as::<CreateContent>().and_then(|content| content.room_version);
+        let Some(rules) = version.unwrap_or(ruma::RoomVersionId::V1).rules() else { return Ok(None) };
+        let create = pdu_of(&create, &rules)?;
+        let creators: Vec<OwnedUserId> = RoomCreateEvent::new(create)
+            .creators(&rules.authorization)
+            .map_err(blaupause_graph::Refusal::Malformed)?
+            .into_iter()
+            .collect();
+        let levels = levels.and_then(|event| event.content_as::<RoomPowerLevelsEventContent>());
+        Ok(Some(RoomPowerLevels::new(levels.into(), &rules.authorization, creators)))
+    }
+
+    /// The transactions of events (device, transaction id), in the order asked, so that a device
+    /// recognises its own events.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn transactions(
+        &self,
+        events: &[(Part, EventNo)],
+    ) -> Result<Vec<Option<crate::rows::EventTxn>>, RoomsError> {
+        let rows = self
+            .data()
+            .get_many::<EventTxnRow>(events.iter().map(|(part, no)| (*part, no)))
+            .await?;
+        Ok(rows.into_iter().map(|row| row.map(|row| row.value)).collect())
+    }
+
+    /// Wait for one's turn in a room and know its head.
+    pub(crate) async fn lane(&self, room: &RoomId) -> Result<Lane, RoomsError> {
+        let part = self.data().parts().room(room);
+        let mut lane = self.lanes().enter(part).await;
+        if lane.hot().is_none() {
+            let head = self.data().get::<HeadRow>(part, &()).await?;
+            let head = head.ok_or(RoomsError::RoomUnknown)?;
+            *lane.hot() = Some(RoomHot::new(part, head.version, head.value)?);
+        }
+        // Two names could have one partition: the name in the head decides.
+        match lane.hot() {
+            Some(hot) if hot.head.room_id == room => Ok(lane),
+            _ => Err(RoomsError::RoomUnknown),
+        }
+    }
+
+    /// Make sure that the room knows the current state of these keys.
+    pub(crate) async fn look_up(
+        &self,
+        hot: &mut RoomHot,
+        names: &[StateName],
+    ) -> Result<(), RoomsError> {
+        // `get` and not `contains`, so that what is needed now is the last to be let go.
+        let absent: Vec<_> = names
+            .iter()
+            .filter(|name| hot.state.get(*name).is_none())
+            .map(|name| (hot.part, name.clone()))
+            .collect();
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let known = self.current_numbers(&absent).await?;
+        let numbers: Vec<_> =
+            known.iter().filter_map(|(_, event)| Some((hot.part, (*event)?))).collect();
+        let mut events = self.data().events(&numbers).await?.into_iter();
+        for ((_, name), (number, event)) in absent.into_iter().zip(known) {
+            let event = match event {
+                Some(no) => {
+                    let event = events.next().flatten();
+                    let event = event.ok_or_else(|| DataError::Damaged("evt/e: absent".into()))?;
+                    Some((no, pdu_of(&event, &hot.rules)?))
+                }
+                None => None,
+            };
+            hot.state.put(name, Known { number, event });
+        }
+        Ok(())
+    }
+
+    /// A state with one key changed. `new` holds pages that are not stored yet.
+    pub(crate) async fn set_state(
+        &self,
+        hot: &RoomHot,
+        head: &RoomHead,
+        new: &mut PageBag,
+        change: (StateKeyNo, EventNo),
+    ) -> Result<tree::Written, RoomsError> {
+        let change = [(change.0, Some(change.1))];
+        for _ in 0..WAVES_MAX {
+            let need = match tree::set(head.state, &change, head.next_page, new)? {
+                Step::Done(written) => return Ok(written),
+                Step::Need(need) => need.pages,
+            };
+            let (mut want, mut slots) = (ReadSet::new(), BTreeMap::new());
+            for no in need {
+                match hot.pages.0.get(&no) {
+                    Some(page) => drop(new.0.insert(no, Arc::clone(page))),
+                    None => drop(slots.insert(no, want.get::<PageRow>(hot.part, &no))),
+                }
+            }
+            let got = want.run(self.data()).await?;
+            for (no, slot) in slots {
+                let page = got.one(slot)?;
+                let page = page.ok_or_else(|| DataError::Damaged("state/p: absent".into()))?;
+                new.0.insert(no, Arc::new(page.value));
+            }
+        }
+        Err(DataError::Damaged("state/p: tree too high".into()).into())
+    }
+
+    /// Number of an event of a room.
+    pub(crate) async fn event_no(
+        &self,
+        room: Part,
+        event: &OwnedEventId,
+    ) -> Result<Option<EventNo>, RoomsError> {
+        let hash = self.data().parts().hash16(event.as_str());
+        let row = self.data().get::<blaupause_data::rows::EventNoRow>(room, &hash).await?;
+        Ok(row.map(|row| row.value))
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct CreateContent {
+    room_version: Option<ruma::RoomVersionId>,
+}
+
+/// A stored event as the pure core wants it.
+pub(crate) fn pdu_of(event: &Event, rules: &RoomVersionRules) -> Result<Pdu, RoomsError> {
+    let stored = &event.stored;
+    let pdu = Pdu::from_stored(stored.pdu.clone(), stored.event_id.clone(), rules)?;
+    Ok(pdu.with_rejected(stored.rejected))
+}

@@ -1,0 +1,85 @@
+//! Rows that only this domain writes. Rows of rooms that others read lie in `data`.
+
+use blaupause_data::{StreamPos, row};
+use blaupause_graph::EventNo;
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde::{Deserialize, Serialize};
+
+row! {
+    /// The event that a transaction made: a second request with the same id gets the same event.
+    /// The key is [`blaupause_data::Parts::hash16`] over user, device and transaction.
+    pub TxnRow: Idx b'x' Plain, [u8; 16] => OwnedEventId
+}
+
+row! {
+    /// Which device sent an event under which transaction id: its own sync says so.
+    pub EventTxnRow: Idx b'T' Plain, EventNo => EventTxn
+}
+
+/// See [`EventTxnRow`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventTxn {
+    /// Empty for a sender without a device.
+    pub device: String,
+    pub txn: String,
+}
+
+row! {
+    /// Where a room alias leads; the partition is [`blaupause_data::Parts::alias`].
+    pub AliasRow: Idx b'a' Plain, String => Alias
+}
+
+/// See [`AliasRow`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    pub room_id: OwnedRoomId,
+    /// Who made it, and so may delete it.
+    pub creator: OwnedUserId,
+}
+
+row! {
+    /// The room's aliases on this server.
+    pub RoomAliasRow: Idx b'A' Plain, String => ()
+}
+
+row! {
+    /// Rooms in the room directory; the partition is [`blaupause_data::DIRECTORY`].
+    pub PublishedRow: Idx b'r' Plain, OwnedRoomId => Published
+}
+
+/// See [`PublishedRow`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    pub by: OwnedUserId,
+}
+
+row! {
+    /// Every room on this server; the partition is [`blaupause_data::DIRECTORY`].
+    pub RoomListRow: Idx b'R' Plain, OwnedRoomId => Created
+}
+
+/// See [`RoomListRow`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Created {
+    pub by: OwnedUserId,
+    /// Milliseconds since the Unix epoch.
+    pub at: u64,
+}
+
+row! {
+    /// What people reported; the partition is [`blaupause_data::DIRECTORY`].
+    pub ReportRow: Seq b'e' Plain, StreamPos => StoredReport
+}
+
+/// A complaint about an event, a room or a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredReport {
+    pub reporter: OwnedUserId,
+    /// Milliseconds since the Unix epoch.
+    pub at: u64,
+    pub room: Option<OwnedRoomId>,
+    pub event: Option<OwnedEventId>,
+    pub user: Option<OwnedUserId>,
+    pub reason: Option<String>,
+    pub score: Option<i64>,
+}

@@ -1,0 +1,1 @@
+//! (read side, to be written)

@@ -1,0 +1,4 @@
+//! (read side, to be written)
+
+#[derive(Debug, Default)]
+pub(crate) struct Typing;

@@ -1,0 +1,48 @@
+//! Room summaries: heroes and counts (spec: client-server API, "Syncing", `RoomSummary`).
+
+use blaupause_data::{Data, DataError, Member, Order, ReadSet, rows::{MemberRow, RoomHead, RoomMember}};
+use ruma::{OwnedUserId, RoomId, UInt, UserId, api::client::sync::sync_events::v3::RoomSummary};
+
+/// Heroes that are named.
+const HEROES_MAX: usize = 5;
+
+/// Some members to name a room after when it has no name: joined and invited ones, or those who
+/// left if nobody else is there.
+pub(crate) async fn heroes(
+    data: &Data,
+    room: &RoomId,
+    user: &UserId,
+) -> Result<Vec<RoomMember>, DataError> {
+    let part = data.parts().room(room);
+    let mut want = ReadSet::new();
+    let limit = HEROES_MAX as u32 + 1;
+    let slots = [Member::Join, Member::Invite, Member::Leave, Member::Ban]
+        .map(|member| want.prefix::<MemberRow>(part, &(member as u8), Order::Forward, limit));
+    let got = want.run(data).await?;
+    let mut heroes = Vec::new();
+    for (index, slot) in slots.into_iter().enumerate() {
+        if index == 2 && !heroes.is_empty() {
+            break;
+        }
+        let rows = got.many(slot)?.rows.into_iter().map(|(_, row)| row.value);
+        heroes.extend(rows.filter(|member| member.user_id != user));
+    }
+    heroes.truncate(HEROES_MAX);
+    Ok(heroes)
+}
+
+/// The summary of a joined room.
+pub(crate) async fn summary(
+    data: &Data,
+    room: &RoomId,
+    user: &UserId,
+    head: &RoomHead,
+) -> Result<RoomSummary, DataError> {
+    let heroes: Vec<OwnedUserId> =
+        heroes(data, room, user).await?.into_iter().map(|member| member.user_id).collect();
+    let mut summary = RoomSummary::new();
+    summary.heroes = heroes;
+    summary.joined_member_count = UInt::new(head.joined);
+    summary.invited_member_count = UInt::new(head.invited);
+    Ok(summary)
+}

@@ -1,0 +1,100 @@
+//! Starting, answering, stopping.
+
+use std::{fs, io::Write, net::TcpStream, path::PathBuf};
+
+use tempfile::TempDir;
+
+use crate::program::{Running, complaint, exchange, get, run};
+
+/// A configuration on free ports, with JSON logs, in a folder of its own.
+pub fn configured(extra: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("b.toml");
+    let data = folder.path().display();
+    let text = format!(
+        "[server]\nname = \"example.org\"\nlisten = [\"127.0.0.1:0\"]\n\
+         [metrics]\nlisten = [\"127.0.0.1:0\"]\n\
+         [log]\nformat = \"json\"\n\
+         [storage]\npath = \"{data}/db\"\n[media]\npath = \"{data}/media\"\n{extra}"
+    );
+    fs::write(&file, text).expect("written");
+    (folder, file)
+}
+
+fn started(extra: &str) -> (TempDir, Running) {
+    let (folder, file) = configured(extra);
+    (folder, Running::start(&file, None))
+}
+
+#[test]
+fn a_server_answers_is_healthy_and_stops_cleanly() {
+    let (_folder, server) = started("");
+    let operators = server.address("metrics");
+    assert!(get(operators, "/health/live").starts_with("HTTP/1.1 200"));
+    assert!(get(operators, "/health/ready").starts_with("HTTP/1.1 200"));
+    assert!(get(operators, "/metrics").contains("blaupause_build_info"));
+    let answer = get(server.address("listen"), "/_matrix/does/not/exist");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.contains("M_UNRECOGNIZED"), "{answer}");
+    let (code, log) = server.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("\"stopped\""), "{log}");
+}
+
+#[test]
+fn an_idle_connection_does_not_hold_up_the_stop() {
+    let (_folder, server) = started("");
+    let mut idle = TcpStream::connect(server.address("listen")).expect("it listens");
+    idle.write_all(b"GET /_matrix/client/versions HT").expect("sent");
+    assert!(get(server.address("listen"), "/").starts_with("HTTP/1.1 404"));
+    let (code, log) = server.stop();
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn the_ready_file_names_the_ports() {
+    let (folder, file) = configured("");
+    let ready = folder.path().join("ready.json");
+    let server = Running::start(&file, Some(&ready));
+    let text = fs::read_to_string(&ready).expect("it is there before the log says ready");
+    let addresses: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(addresses["listen"][0], server.address("listen").to_string());
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let (folder, file) = configured("");
+    let server = Running::start(&file, None);
+    let second = run(&["serve", "--config", file.to_str().expect("text")]);
+    assert_eq!(second.status.code(), Some(1));
+    let db = folder.path().join("db");
+    assert!(complaint(&second).contains(&db.display().to_string()), "{}", complaint(&second));
+    assert_eq!(server.stop().0, Some(0));
+    // The lock goes with its owner.
+    assert_eq!(Running::start(&file, None).stop().0, Some(0));
+}
+
+#[test]
+fn an_address_in_use_is_named_with_its_key() {
+    let (_folder, server) = started("");
+    let (_other, file) = configured("");
+    let taken = server.address("listen").to_string();
+    let text = fs::read_to_string(&file).expect("there").replacen("127.0.0.1:0", &taken, 1);
+    fs::write(&file, text).expect("written");
+    let output = run(&["serve", "--config", file.to_str().expect("text")]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = complaint(&output);
+    assert!(said.contains(&format!("server.listen: cannot listen on {taken}")), "{said}");
+}
+
+#[test]
+fn a_request_that_is_no_http_is_refused() {
+    let (_folder, server) = started("");
+    let answer = exchange(server.address("listen"), "\u{1}\u{2}\u{3} nonsense\r\n\r\n");
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let long = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "a".repeat(100 * 1024));
+    let answer = exchange(server.address("listen"), &long);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert_eq!(server.stop().0, Some(0));
+}

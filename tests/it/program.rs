@@ -14,7 +14,7 @@ use serde_json::Value;
 /// How long a test waits for what should take milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-fn command(args: &[&str]) -> Command {
+pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_blaupause"));
     command.args(args).env_remove("BLAUPAUSE_LOG");
     command

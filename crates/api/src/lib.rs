@@ -1,1 +1,40 @@
-//! (to be written)
+//! HTTP: a ruma request in, a ruma response out, error codes in between.
+//!
+//! # How an endpoint is added
+//!
+//! 1. One file per endpoint, named as in ruma: `client/<area>/<endpoint>.rs` with one function
+//!    `pub(crate) async fn <endpoint>(app: App, call: Call<Request>) -> Result<Response, ApiError>`.
+//! 2. One line in `client/<area>.rs`: `.serve(<endpoint>::<endpoint>)`. Method, paths and who may
+//!    call come from ruma's metadata of `Request`. What ruma has no type for, or what is not JSON,
+//!    goes through [`Serve::serve_raw`].
+//! 3. A new domain error gets its code in `error/<domain>.rs`; the match there has no `_` arm.
+//!
+//! A handler never checks whether somebody is signed in: `call.who` is a [`User`] exactly where
+//! the specification asks for an access token.
+//!
+//! What is deliberately absent: decisions. A handler translates and calls one domain.
+
+mod app;
+mod call;
+mod caller;
+mod client;
+mod cors;
+mod error;
+mod health;
+mod json;
+mod limits;
+mod metrics;
+mod reply;
+mod routes;
+mod uia;
+mod wellknown;
+
+pub use app::{App, Parts, Settings};
+pub use call::Call;
+pub use caller::{Caller, User};
+pub use error::ApiError;
+pub use health::{Health, health_router};
+pub use limits::{ClientAddress, RateLimit, RateLimits};
+pub use metrics::HttpMetrics;
+pub use routes::{Serve, router};
+pub use wellknown::WellKnown;

@@ -67,6 +67,21 @@ impl Data {
         Ok(found.pop().unwrap_or_default())
     }
 
+    /// The events of some state keys (by number) at several states of one room: for each state,
+    /// in the order of the keys. As many reads as the highest tree has levels.
+    ///
+    /// # Errors
+    /// As [`Data::state_get`].
+    pub async fn state_get_at(
+        &self,
+        room: Part,
+        roots: &[StateRoot],
+        keys: &[StateKeyNo],
+    ) -> Result<Vec<Vec<Option<EventNo>>>, DataError> {
+        let rooms = vec![room; roots.len()];
+        self.look(&rooms, |at, pages| tree::get_many(roots[at], keys, pages)).await
+    }
+
     /// The events of some state keys (event type, state key) at a state, in the order asked.
     ///
     /// # Errors

@@ -261,7 +261,8 @@ fn checked_key(id: &OneTimeKeyId, key: &Raw<OneTimeKey>) -> Result<OneTimeKeyVal
     match shape {
         OneTimeKey::SignedKey(signed) => check_curve25519(&signed.key.encode())?,
         OneTimeKey::Key(text) if text.is_empty() => return Err(wrong("is empty")),
-        OneTimeKey::Key(_) => {}
+        // Plain keys, and kinds that ruma may learn: kept as they are.
+        _ => {}
     }
     let name = id.key_name().to_string();
     Ok(OneTimeKeyValue { name, json: key.json().get().to_owned() })

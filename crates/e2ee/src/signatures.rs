@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use blaupause_data::{Change, Write};
 use ruma::{
-    CanonicalJsonValue, OwnedUserId, UserId, api::error::ErrorKind,
-    canonical_json::to_canonical_value, serde::Raw,
+    CanonicalJsonValue, OwnedUserId, UserId, canonical_json::to_canonical_value, serde::Raw,
 };
 use serde_json::{Map, Value, value::RawValue};
 use vodozemac::{Curve25519PublicKey, Ed25519PublicKey, Ed25519Signature};
@@ -115,7 +114,7 @@ pub(crate) fn merge_signatures(into: &mut Value, from: &Value) {
 }
 
 /// Which uploaded signatures were refused, and why: user, key or device id, error.
-pub type SignatureFailures = BTreeMap<OwnedUserId, BTreeMap<String, (ErrorKind, String)>>;
+pub type SignatureFailures = BTreeMap<OwnedUserId, BTreeMap<String, E2eeError>>;
 
 /// What one uploaded signed object did.
 enum Outcome {
@@ -145,16 +144,10 @@ impl E2ee {
         for (target, objects) in signed {
             for (id, object) in objects {
                 if let Err(error) = self.upload_signature(user, target, id, object).await {
-                    let kind = match &error {
-                        E2eeError::Data(_) => return Err(error),
-                        E2eeError::InvalidSignature(_) => invalid_signature(),
-                        E2eeError::DeviceUnknown => ErrorKind::NotFound,
-                        _ => ErrorKind::InvalidParam,
-                    };
-                    failures
-                        .entry(target.clone())
-                        .or_default()
-                        .insert(id.clone(), (kind, error.to_string()));
+                    if matches!(error, E2eeError::Data(_)) {
+                        return Err(error);
+                    }
+                    failures.entry(target.clone()).or_default().insert(id.clone(), error);
                 }
             }
         }
@@ -299,11 +292,6 @@ impl E2ee {
 /// Whether a cross-signing key object holds the public key `id` (which is the key itself).
 fn names_key(json: &str, id: &str) -> bool {
     KeyObject::parse(json).is_ok_and(|object| object.keys().any(|(_, key)| key == id))
-}
-
-/// The specification's code for it; ruma has no name for it yet.
-fn invalid_signature() -> ErrorKind {
-    ErrorKind::from("M_INVALID_SIGNATURE")
 }
 
 /// JSON text as a raw value of a type.

@@ -12,14 +12,10 @@ use std::{
 
 use ruma::{
     EventId, UserId,
-    events::{
-        StateEventType, TimelineEventType,
-        room::power_levels::UserPowerLevel,
-    },
+    events::{StateEventType, TimelineEventType, room::power_levels::UserPowerLevel},
     room_version_rules::RoomVersionRules,
     state_res::{
-        auth_types_for_event, check_state_dependent_auth_rules,
-        check_state_independent_auth_rules,
+        auth_types_for_event, check_state_dependent_auth_rules, check_state_independent_auth_rules,
         events::{RoomCreateEvent, RoomPowerLevelsEvent, RoomPowerLevelsIntField},
     },
 };

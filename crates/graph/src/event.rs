@@ -142,7 +142,8 @@ impl Pdu {
 
     /// Whether this is the state event of that type and key.
     pub fn is_state(&self, kind: &StateEventType, state_key: &str) -> bool {
-        self.state_key() == Some(state_key) && self.event.kind.to_string() == kind.to_string()
+        self.state_key() == Some(state_key)
+            && self.event.kind == TimelineEventType::from(kind.clone())
     }
 
     /// `content`, always a JSON object.

@@ -1,3 +1,43 @@
+//! What a Matrix room is, as pure functions: making, checking, authorizing, ordering, storing and
+//! merging events. Room versions 6 to 12, as far as ruma's rules know them.
+//!
+//! # What is here
+//! * **One event.** A [`Draft`] and its [`Parents`] become a signed [`Pdu`] by [`seal`]; raw JSON
+//!   from another server becomes one by [`admit`] (or [`Unverified`], if keys have to be fetched
+//!   first). [`redact`] takes content away, [`visible`] says who may read what.
+//! * **Rights.** [`auth_types`] and [`state_needed`] name the state an event depends on,
+//!   [`authorize`] and [`authorize_by_auth_events`] apply the rules, [`may_redact`] decides whether
+//!   a redaction has an effect.
+//! * **State.** [`tree`] keeps every version of a room's state as a [`StateRoot`]; versions share
+//!   pages. [`merge`] resolves the states of several branches.
+//! * **Order.** [`order`]: topological order, forward extremities, depth. [`AuthGraph`]: auth
+//!   chains, auth difference, conflicted subgraph.
+//!
+//! Rooms count in small numbers of their own ([`EventNo`], [`StateKeyNo`], [`PageNo`]). Code that
+//! may lack data returns a [`Step`]: done, or what to fetch before asking again. A merge then is
+//!
+//! ```text
+//! let mut bag = Bag::new();                  // keep what is resident: auth graph, pages, events
+//! loop {
+//!     match merge(&states, head.next_page, &bag, &rules)? {
+//!         Step::Done(written) => break written,     // root, and pages to put into the batch
+//!         Step::Need(need) => fill(&mut bag, need), // everything in ONE read
+//!     }
+//! }
+//! ```
+//!
+//! # What is not here, on purpose
+//! No I/O, no async, no clock, no randomness, no logging: the same input gives the same output.
+//! No knowledge of the store, of HTTP or of error codes. No state resolution of our own (ruma's is
+//! used, fed a reduced problem), none for room versions 1 and 2. No validity period of signing
+//! keys (the key ring knows it), no server ACLs, no soft-fail (the caller asks [`authorize`] once
+//! more, with the current state). No limits on how many events to gather.
+//!
+//! # Where to start
+//! `event.rs`, then `authorize.rs`; `tree.rs` for the state; `resolve.rs` last. The tests in
+//! `tests/it` are named by the rule they prove; `merge.rs` there compares with the plain
+//! algorithm.
+
 mod admit;
 pub mod auth;
 mod authorize;

@@ -36,7 +36,7 @@ pub fn extremities<T: PartialEq + Clone>(old: &[T], prev_events: &[T], new: T) -
 /// result does not depend on the order of delivery. An event that is twice in the list comes once.
 ///
 /// Ids are hashes over the parents, so there are no cycles.
-pub fn topological(events: Vec<Pdu>) -> Vec<Pdu> {
+pub fn topological(events: &[Pdu]) -> Vec<Pdu> {
     let by_id: HashMap<&EventId, usize> =
         events.iter().enumerate().map(|(at, event)| (event.event_id(), at)).collect();
     let mut waits_for = vec![0_u32; events.len()];

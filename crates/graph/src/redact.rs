@@ -1,6 +1,8 @@
 //! Redaction: what remains of an event whose content is taken away.
 
-use ruma::{CanonicalJsonObject, canonical_json::redact_in_place, room_version_rules::RoomVersionRules};
+use ruma::{
+    CanonicalJsonObject, canonical_json::redact_in_place, room_version_rules::RoomVersionRules,
+};
 
 use crate::{Pdu, Refusal};
 

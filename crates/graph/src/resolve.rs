@@ -44,8 +44,10 @@ const ANCESTORS_AT_ONCE: usize = 256;
 
 /// Merges states. The result does not depend on their order, and is one of them where possible.
 ///
-/// New pages are numbered from `next`. Expect up to six rounds of [`Step::Need`] with an empty
-/// bag, none if the bag holds what earlier calls asked for.
+/// New pages are numbered from `next`. Expect about six rounds of [`Step::Need`] with an empty bag,
+/// none if the bag holds what earlier calls asked for. With everything at hand it takes 4–9 ms for
+/// 200 conflicted keys in a room of 100,000 members (`tests/it/large.rs`): long enough for a
+/// blocking pool.
 ///
 /// # Errors
 /// [`Refusal::Unresolvable`] for room versions without state resolution v2, for more than
@@ -70,7 +72,11 @@ pub fn merge(
 
     let conflicts = match conflicts(&states, bag)? {
         Step::Done(conflicts) => conflicts,
-        Step::Need(need) => return Ok(Step::Need(need)),
+        Step::Need(mut need) => {
+            // States that differ nearly always conflict: ask for the graph in the same round.
+            need.auth_graph = bag.auth_graph().is_none();
+            return Ok(Step::Need(need));
+        }
     };
     if conflicts.is_empty() {
         return Ok(Step::Done(Written { root: states[0], pages: Vec::new() }));
@@ -162,7 +168,8 @@ impl Problem<'_> {
 
     /// All events of the conflicted keys, ascending, each once.
     fn conflicted_events(&self) -> Vec<EventNo> {
-        let events: BTreeSet<EventNo> = self.conflicts.values().flatten().flatten().copied().collect();
+        let events: BTreeSet<EventNo> =
+            self.conflicts.values().flatten().flatten().copied().collect();
         events.into_iter().collect()
     }
 

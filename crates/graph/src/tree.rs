@@ -326,8 +326,7 @@ impl<'a, P: Pages> Reader<'a, P> {
         let before = children.0;
         if let Subtree::Leftmost(..) = children.0[0] {
             let first = changes.partition_point(|(key, _)| slot_of(*key, level) == 0);
-            children.0[0] =
-                self.set_under(before[0], level - 1, &changes[..first], writer)?;
+            children.0[0] = self.set_under(before[0], level - 1, &changes[..first], writer)?;
         }
         for group in changes.chunk_by(|a, b| slot_of(a.0, level) == slot_of(b.0, level)) {
             let slot = slot_of(group[0].0, level) as usize;

@@ -1,8 +1,6 @@
 //! Who may read which event (client-server API, `m.room.history_visibility`).
 
-use ruma::events::room::{
-    history_visibility::HistoryVisibility, member::MembershipState,
-};
+use ruma::events::room::{history_visibility::HistoryVisibility, member::MembershipState};
 use serde::Deserialize;
 
 use crate::Pdu;

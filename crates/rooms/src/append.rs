@@ -40,7 +40,7 @@ pub(crate) struct Appending<'a> {
 }
 
 /// The current state as seen by the next event of a batch.
-struct View<'a>(&'a HashMap<StateName, Known>, &'a RoomHot);
+pub(crate) struct View<'a>(&'a HashMap<StateName, Known>, &'a RoomHot);
 
 impl View<'_> {
     fn known(&self, name: &StateName) -> Option<&Known> {
@@ -92,9 +92,14 @@ impl<'a> Appending<'a> {
         rooms.look_up(self.hot, &absent).await
     }
 
+    /// The current state, this batch included, as far as it was looked up.
+    pub(crate) fn view(&self) -> View<'_> {
+        View(&self.changed, self.hot)
+    }
+
     /// A state event of the current state, this batch included, after [`Appending::look_up`].
     pub(crate) fn state(&self, kind: &StateEventType, state_key: &str) -> Option<Pdu> {
-        View(&self.changed, self.hot).state_event(kind, state_key)
+        self.view().state_event(kind, state_key)
     }
 
     /// Whether the current state already says exactly this: then a new event would say nothing.
@@ -127,6 +132,33 @@ impl<'a> Appending<'a> {
         draft: Draft,
         relation: Option<Relation>,
     ) -> Result<Pdu, RoomsError> {
+        let name = draft
+            .state_key
+            .as_ref()
+            .map(|key| (StateEventType::from(draft.kind.to_string()), key.clone()));
+        let (pdu, auth) = self.seal(&draft, name.as_ref()).await?;
+        authorize(&pdu, &self.view(), &self.hot.rules)?;
+        let auth = auth
+            .iter()
+            .filter(|(_, event)| pdu.auth_events().iter().any(|id| id == event.event_id()))
+            .map(|(no, _)| *no)
+            .collect();
+        self.append(&pdu, name, auth, relation).await?;
+        Ok(pdu)
+    }
+
+    /// The event as it would be, without adding it. What the rules need of the state is looked
+    /// up afterwards.
+    pub(crate) async fn preview(&mut self, draft: Draft) -> Result<Pdu, RoomsError> {
+        Ok(self.seal(&draft, None).await?.0)
+    }
+
+    /// The sealed event and the candidates for its auth events.
+    async fn seal(
+        &mut self,
+        draft: &Draft,
+        name: Option<&StateName>,
+    ) -> Result<(Pdu, Vec<(EventNo, Pdu)>), RoomsError> {
         let rules = self.hot.rules.clone();
         let mut needed = state_needed(
             &draft.kind,
@@ -136,13 +168,9 @@ impl<'a> Appending<'a> {
             &rules,
         )?;
         let auth_count = needed.len();
-        let name = draft
-            .state_key
-            .as_ref()
-            .map(|key| (StateEventType::from(draft.kind.to_string()), key.clone()));
-        needed.extend(name.clone());
+        needed.extend(name.cloned());
         self.look_up(&needed).await?;
-        let view = View(&self.changed, self.hot);
+        let view = self.view();
         let auth: Vec<(EventNo, Pdu)> = needed[..auth_count]
             .iter()
             .filter_map(|name| view.known(name)?.event.clone())
@@ -153,15 +181,8 @@ impl<'a> Appending<'a> {
             depth: order::depth_after(self.head.tips.iter().map(|tip| tip.depth)),
         };
         let data = self.rooms.data();
-        let pdu = seal(&draft, &parents, data.server_name(), data.signing_key().pair(), &rules)?;
-        authorize(&pdu, &view, &rules)?;
-        let auth = auth
-            .iter()
-            .filter(|(_, event)| pdu.auth_events().iter().any(|id| id == event.event_id()))
-            .map(|(no, _)| *no)
-            .collect();
-        self.append(&pdu, name, auth, relation).await?;
-        Ok(pdu)
+        let pdu = seal(draft, &parents, data.server_name(), data.signing_key().pair(), &rules)?;
+        Ok((pdu, auth))
     }
 
     async fn append(
@@ -267,6 +288,11 @@ impl<'a> Appending<'a> {
         self.write.put::<EventRoomRow>(parts.event(&id), &id, &self.head.room_id);
         let entry = TimelineEntry { no, state: self.head.state };
         self.write.put::<TimelineRow>(part, &place, &entry);
+    }
+
+    /// Let the current state say something else for the rest of the batch, and after it.
+    pub(crate) fn know(&mut self, name: StateName, known: Known) {
+        self.changed.insert(name, known);
     }
 
     /// The event that was pushed last.

@@ -86,6 +86,11 @@ impl Lane {
         &mut self.hot
     }
 
+    /// The room of a lane that [`crate::Rooms::lane`] gave.
+    pub(crate) fn room(&mut self) -> Result<&mut RoomHot, RoomsError> {
+        self.hot.as_mut().ok_or(RoomsError::RoomUnknown)
+    }
+
     /// End the turn. Use the slot to report a batch that does not commit.
     pub(crate) fn release(self) -> Arc<Slot> {
         self.slot

@@ -13,7 +13,6 @@
 mod aliases;
 mod append;
 mod create;
-mod deactivated;
 mod directory;
 mod error;
 mod follow;
@@ -36,22 +35,23 @@ mod send;
 mod settings;
 mod spaces;
 mod stripped;
+mod summary;
 mod typing;
 mod upgrade;
 mod validate;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use blaupause_accounts::Accounts;
 use blaupause_data::Data;
 
 pub use aliases::ResolvedAlias;
-pub use create::{CreateRoom, Preset};
+pub use create::{CreateRoom, InitialState, Preset};
 pub use directory::{DirectoryPage, DirectoryQuery};
 pub use error::RoomsError;
-pub use membership::{Knock, MembershipAction};
+pub use membership::{ChangeMembership, MembershipAction};
 pub use redact::Redact;
-pub use report::Report;
+pub use report::{Report, Reported};
 pub use send::{SendEvent, SendState, Transaction};
 pub use settings::Settings;
 pub use upgrade::UpgradeRoom;
@@ -66,6 +66,8 @@ struct Inner {
     settings: Settings,
     lanes: lane::Lanes,
     typing: typing::Typing,
+    /// When a room was last created, in milliseconds since the Unix epoch.
+    last_creation: AtomicU64,
 }
 
 impl Rooms {
@@ -73,7 +75,7 @@ impl Rooms {
     pub fn new(data: Data, accounts: Accounts, settings: Settings) -> Self {
         let lanes = lane::Lanes::new();
         let typing = typing::Typing::default();
-        Self(Arc::new(Inner { data, accounts, settings, lanes, typing }))
+        Self(Arc::new(Inner { data, accounts, settings, lanes, typing, last_creation: AtomicU64::new(0) }))
     }
 
     /// The settings in force.

@@ -98,7 +98,7 @@ impl Rooms {
             return Ok(Attempt::Done(event));
         }
         let mut lane = self.lane(&request.room).await?;
-        let Some(hot) = lane.hot() else { return Err(RoomsError::RoomUnknown) };
+        let hot = lane.room()?;
         if key.is_some_and(|key| hot.transaction(&key)) {
             return Ok(Attempt::UnderWay);
         }
@@ -166,7 +166,7 @@ impl Rooms {
         }
         self.in_turn(async || {
             let mut lane = self.lane(&request.room).await?;
-            let Some(hot) = lane.hot() else { return Err(RoomsError::RoomUnknown) };
+            let hot = lane.room()?;
             let mut batch = Appending::new(self, hot);
             let draft = self.state_draft(&request);
             if let Some(same) = batch.says_already(&draft).await? {

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use blaupause_data::{DataError, Member, ReadSet, StreamPos, rows::UserRoomRow};
+use blaupause_data::{Change, DataError, Member, ReadSet, StreamPos, rows::UserRoomRow};
 use blaupause_e2ee::DeviceListChanges;
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 
-use crate::{Sync, SyncError};
+use crate::{Sync, SyncError, SyncToken};
 
 /// What happened in the user's rooms since the last sync, as far as device lists care.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +59,60 @@ impl Sync {
             }
         }
         Ok(answer)
+    }
+
+    /// What changed between two sync tokens (`GET /keys/changes`).
+    ///
+    /// # Errors
+    /// A token is not one of ours, or the store failed.
+    pub async fn key_changes(
+        &self,
+        user: &UserId,
+        from: &str,
+        to: &str,
+    ) -> Result<DeviceListChanges, SyncError> {
+        let parse = |text| SyncToken::parse(text).ok_or(SyncError::Invalid("not a sync token"));
+        let (from, to) = (parse(from)?.pos, parse(to)?.pos.min(self.data().position()));
+        let mut moves = RoomMoves::default();
+        for room in self.data().rooms_of(user).await? {
+            let is_new = room.entered_at() > from && room.entered_at() <= to;
+            match room.membership {
+                Member::Join => {
+                    moves.joined.insert(room.room_id.clone());
+                    if is_new {
+                        moves.entered.push(room.value.room_id);
+                    }
+                }
+                Member::Leave | Member::Ban if is_new && room.was_joined => {
+                    moves.left.push(room.value.room_id);
+                }
+                _ => {}
+            }
+        }
+        self.others_moves(user, from, to, &mut moves);
+        self.device_list_changes(user, from, to, moves).await
+    }
+
+    /// Others who joined or left rooms that the user is in, as far as memory reaches back.
+    pub(crate) fn others_moves(
+        &self,
+        user: &UserId,
+        since: StreamPos,
+        until: StreamPos,
+        moves: &mut RoomMoves,
+    ) {
+        let recent = self.data().feed().between(since, until).unwrap_or_default();
+        for change in recent.iter().flat_map(|(_, changes)| changes.iter()) {
+            let Change::Membership { user: other, room, membership } = change else { continue };
+            if other == user || !moves.joined.contains(room) {
+                continue;
+            }
+            match membership {
+                Member::Join => moves.others_joined.insert(other.clone()),
+                Member::Leave | Member::Ban => moves.others_left.insert(other.clone()),
+                Member::Invite | Member::Knock => false,
+            };
+        }
     }
 
     /// Those of `others` who are joined to one of `rooms`. Local users only need one look at

@@ -34,7 +34,7 @@ pub use error::SyncError;
 pub use notifier::{Notifier, Slot, Waiter};
 pub use sliding::SlidingRequest;
 pub use token::SyncToken;
-pub use v3::SyncRequest;
+pub use v3::{SyncRequest, one_time_counts};
 
 /// Both kinds of sync. Cheap to clone.
 #[derive(Clone)]

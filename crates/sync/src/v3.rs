@@ -16,7 +16,8 @@ use ruma::{
 
 pub(crate) use joined::note_moves;
 pub(crate) use plan::stripped;
-pub(crate) use user::{one_time_counts, unused_fallback};
+pub(crate) use user::unused_fallback;
+pub use user::one_time_counts;
 
 use crate::{Slot, Sync, SyncError, SyncToken};
 

@@ -68,10 +68,8 @@ impl Problem<'_> {
         let mut need = Need::default();
         need.events.extend(events.iter().filter(|no| self.bag.event(**no).is_none()));
         done!(need.or(()));
-        let names: Vec<Name> = events
-            .iter()
-            .map(|no| state_name(self.event(*no)?))
-            .collect::<Result<_, Refusal>>()?;
+        let names: Vec<Name> =
+            events.iter().map(|no| state_name(self.event(*no)?)).collect::<Result<_, Refusal>>()?;
         let held = done!(self.unconflicted(&names)?);
         let common = events.iter().zip(held).filter(|(no, held)| Some(**no) == *held);
         Ok(Step::Done(common.map(|(no, _)| *no).collect()))

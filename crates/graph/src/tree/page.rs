@@ -30,8 +30,9 @@ pub(super) struct Node<'a> {
 impl<'a> Node<'a> {
     /// Finds a node of a known level in a page.
     pub(super) fn read(page: &'a [u8], at: NodePtr, level: u8) -> Result<Self, Refusal> {
-        Self::find(page, at.slot, level)
-            .ok_or_else(|| Refusal::corrupt(format!("no node in slot {} of {:?}", at.slot, at.page)))
+        Self::find(page, at.slot, level).ok_or_else(|| {
+            Refusal::corrupt(format!("no node in slot {} of {:?}", at.slot, at.page))
+        })
     }
 
     fn find(page: &'a [u8], slot: u8, level: u8) -> Option<Self> {

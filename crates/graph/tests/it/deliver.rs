@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use blaupause_graph::{
-    EventNo, Pdu, StateRoot, authorize, authorize_by_auth_events, order::{extremities, topological},
+    EventNo, Pdu, StateRoot, authorize, authorize_by_auth_events,
+    order::{extremities, topological},
 };
 use proptest::prelude::*;
 use ruma::{OwnedEventId, RoomVersionId, events::StateEventType};
@@ -114,8 +115,14 @@ fn grow(version: &RoomVersionId, moves: &[Move]) -> (Receiver, Vec<Pdu>) {
         let pdu = receiver
             .world
             .event(
-                1_000 + at, step.user, kind, &key, &content, time,
-                &auth.expect("well-formed"), &parents,
+                1_000 + at,
+                step.user,
+                kind,
+                &key,
+                &content,
+                time,
+                &auth.expect("well-formed"),
+                &parents,
             )
             .expect("an event");
         if step.act < 224 && !receiver.is_allowed(&pdu, &before) {
@@ -180,7 +187,7 @@ proptest! {
         shuffle in prop::collection::vec(any::<u32>(), 40),
     ) {
         let events = grow(&RoomVersionId::V12, &moves).1;
-        let sorted = topological(events.clone());
+        let sorted = topological(&events);
         prop_assert_eq!(sorted.len(), events.len());
         let mut seen = HashSet::new();
         for pdu in &sorted {
@@ -191,6 +198,6 @@ proptest! {
         order.sort_by_key(|at| shuffle[*at % shuffle.len()]);
         let mut shuffled: Vec<Pdu> = order.into_iter().map(|at| events[at].clone()).collect();
         shuffled.push(events[0].clone());
-        prop_assert_eq!(topological(shuffled), sorted, "and each event comes once");
+        prop_assert_eq!(topological(&shuffled), sorted, "and each event comes once");
     }
 }

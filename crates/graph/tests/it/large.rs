@@ -26,13 +26,19 @@ fn member(world: &mut World, number: u32, last: Option<EventNo>) -> (StateKeyNo,
     });
     event["room_id"] = json!(world.room_id);
     let pdu = blaupause_graph::Pdu::from_stored(
-        event.to_string(), crate::world::event_id(id), &world.rules,
+        event.to_string(),
+        crate::world::event_id(id),
+        &world.rules,
     );
     let no = world.add(pdu.expect("an event"), auth);
     (world.keys[&world.pdu(no).state_name().expect("state")], no)
 }
 
-fn write(world: &mut World, root: StateRoot, changes: &[(StateKeyNo, Option<EventNo>)]) -> StateRoot {
+fn write(
+    world: &mut World,
+    root: StateRoot,
+    changes: &[(StateKeyNo, Option<EventNo>)],
+) -> StateRoot {
     let step = tree::set(root, changes, world.next_page(), &world.pages).expect("sound");
     let written = step.done().expect("all there");
     world.pages.extend(written.pages);
@@ -83,11 +89,13 @@ fn fork(world: &mut World, branch: &mut Branch, side: u32, last: &[EventNo]) {
     branch.root = write(world, branch.root, &changes);
 }
 
+#[expect(clippy::disallowed_methods, reason = "a measured duration")]
 fn measure(world: &World, roots: &[StateRoot], version: &RoomVersionId) {
     let graph = Arc::new(world.graph.clone());
     let mut bag = Bag::new();
     let (mut rounds, mut pages, mut events) = (0, 0, 0);
-    while let Step::Need(need) = merge(roots, world.next_page(), &bag, &world.rules).expect("resolves")
+    while let Step::Need(need) =
+        merge(roots, world.next_page(), &bag, &world.rules).expect("resolves")
     {
         rounds += 1;
         pages += need.pages.len();
@@ -118,6 +126,10 @@ fn measure(world: &World, roots: &[StateRoot], version: &RoomVersionId) {
     println!(
         "version {version}: {} state events, {} conflicted keys: {rounds} rounds, {pages} pages, \
          {events} events; merge with all at hand: min {:?}, median {:?}, max {:?}",
-        world.events.len(), 2 * CONFLICTED_EACH + 2, times[0], times[10], times[19],
+        world.events.len(),
+        2 * CONFLICTED_EACH + 2,
+        times[0],
+        times[10],
+        times[19],
     );
 }

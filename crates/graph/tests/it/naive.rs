@@ -28,9 +28,7 @@ pub fn subgraph(world: &World, conflicted: &BTreeSet<EventNo>) -> BTreeSet<Event
     for newer in conflicted {
         let below_newer = full_chain(world, [*newer]);
         for older in conflicted.iter().filter(|older| below_newer.contains(older)) {
-            found.extend(
-                below_newer.iter().filter(|no| full_chain(world, [**no]).contains(older)),
-            );
+            found.extend(below_newer.iter().filter(|no| full_chain(world, [**no]).contains(older)));
         }
     }
     found

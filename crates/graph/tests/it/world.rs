@@ -137,7 +137,8 @@ impl World {
     ) -> Result<EventNo, Refusal> {
         let auth = self.auth_events(&branch.state, sender, kind, state_key, content)?;
         let no = EventNo(u32::try_from(self.events.len()).expect("a small room"));
-        let prev: Vec<_> = self.events.last().map(|pdu| pdu.event_id().to_owned()).into_iter().collect();
+        let prev: Vec<_> =
+            self.events.last().map(|pdu| pdu.event_id().to_owned()).into_iter().collect();
         let pdu = self.event(no.0.into(), sender, kind, state_key, content, time, &auth, &prev)?;
         let state: BTreeMap<Name, Pdu> =
             branch.state.iter().map(|(name, no)| (name.clone(), self.pdu(*no).clone())).collect();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use blaupause_data::{Change, Found, Member, rows::UserRoom};
 use blaupause_e2ee::ToDevicePage;
 use ruma::{
-    OwnedRoomId, OwnedUserId,
+    OwnedRoomId,
     api::client::sync::sync_events::v5::{
         self,
         request::ExtensionRoomConfig,
@@ -183,31 +183,6 @@ impl Sync {
             }
             _ => false,
         })
-    }
-
-    /// Others who joined or left rooms that the user is in, whether or not a list shows the room.
-    pub(super) async fn others_moves(
-        &self,
-        pass: &Pass<'_>,
-        moves: &mut RoomMoves,
-    ) -> Result<(), SyncError> {
-        let Some(since) = pass.span.since else { return Ok(()) };
-        let Some(recent) = self.data().feed().between(since, pass.span.until) else {
-            return Ok(());
-        };
-        for change in recent.iter().flat_map(|(_, changes)| changes.iter()) {
-            let Change::Membership { user, room, membership } = change else { continue };
-            if *user == pass.request.user || !moves.joined.contains(room) {
-                continue;
-            }
-            let user: OwnedUserId = user.clone();
-            match membership {
-                Member::Join => moves.others_joined.insert(user),
-                Member::Leave | Member::Ban => moves.others_left.insert(user),
-                Member::Invite | Member::Knock => false,
-            };
-        }
-        Ok(())
     }
 }
 

@@ -63,12 +63,12 @@ impl Sync {
             })
             .collect();
         let timelines = timeline::load(self.data(), &wanted, &RoomEventFilter::default()).await?;
-        let mut moves = self.moves(pass, rooms).await?;
+        let mut moves = self.moves(pass, rooms);
         let direct = self.direct_rooms(pass).await?;
         for (told, timeline) in told.into_iter().zip(timelines) {
             let id = &told.room.room_id;
             let room = match told.room.membership {
-                Member::Invite | Member::Knock => self.stripped_room(pass, &told, &direct),
+                Member::Invite | Member::Knock => self.stripped_room(&told, &direct),
                 _ => self.told_room(pass, &told, timeline, &direct, &mut moves).await?,
             };
             if let Some(room) = room {
@@ -128,11 +128,7 @@ impl Sync {
     }
 
     /// Rooms the user entered and left, for device lists.
-    async fn moves(
-        &self,
-        pass: &Pass<'_>,
-        rooms: &[Found<UserRoom>],
-    ) -> Result<RoomMoves, SyncError> {
+    fn moves(&self, pass: &Pass<'_>, rooms: &[Found<UserRoom>]) -> RoomMoves {
         let mut moves = RoomMoves::default();
         for room in rooms.iter().filter(|room| room.pos <= pass.span.until) {
             match room.membership {
@@ -152,13 +148,14 @@ impl Sync {
                 _ => {}
             }
         }
-        self.others_moves(pass, &mut moves).await?;
-        Ok(moves)
+        if let Some(since) = pass.span.since {
+            self.others_moves(&pass.request.user, since, pass.span.until, &mut moves);
+        }
+        moves
     }
 
     fn stripped_room(
         &self,
-        pass: &Pass<'_>,
         told: &Told<'_>,
         direct: &HashSet<OwnedRoomId>,
     ) -> Option<response::Room> {
@@ -171,7 +168,6 @@ impl Sync {
         room.invite_state = Some(stripped(told.room));
         room.is_dm = direct.contains(&told.room.room_id).then_some(true);
         room.bump_stamp = UInt::new(told.room.pos.0);
-        let _ = pass;
         Some(room)
     }
 

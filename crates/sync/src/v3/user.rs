@@ -246,7 +246,7 @@ fn raw_event<T>(kind: &str, content: &serde_json::value::RawValue) -> Option<Raw
 }
 
 /// Counts as answers give them: an algorithm that ran out is named with 0.
-pub(crate) fn one_time_counts(counts: &KeyCounts) -> BTreeMap<OneTimeKeyAlgorithm, UInt> {
+pub fn one_time_counts(counts: &KeyCounts) -> BTreeMap<OneTimeKeyAlgorithm, UInt> {
     let mut answer: BTreeMap<_, _> = counts
         .one_time
         .iter()

@@ -1,7 +1,7 @@
 //! `POST /_matrix/client/v3/keys/signatures/upload`
 
-use ruma::api::client::keys::upload_signatures::v3::{Request, Response};
-use ruma::api::{client::keys::upload_signatures::v3::Failure, error::ErrorKind};
+use blaupause_e2ee::E2eeError;
+use ruma::api::client::keys::upload_signatures::v3::{Failure, Request, Response};
 
 use crate::{ApiError, App, Call};
 
@@ -20,7 +20,7 @@ pub(crate) async fn upload_signatures(app: App, call: Call<Request>) -> Result<R
     answer.failures = failures
         .into_iter()
         .map(|(user, failed)| {
-            let failed = failed.into_iter().map(|(id, why)| (id, failure(&why)));
+            let failed = failed.into_iter().map(|(id, error)| (id, failure(error)));
             (user, failed.collect())
         })
         .collect();
@@ -28,7 +28,7 @@ pub(crate) async fn upload_signatures(app: App, call: Call<Request>) -> Result<R
 }
 
 /// ruma gives no way to build a failure; it is plain JSON.
-fn failure((kind, text): &(ErrorKind, String)) -> Failure {
-    let json = serde_json::json!({ "errcode": kind.errcode().as_str(), "error": text });
-    serde_json::from_value(json).expect("has the fields of a failure")
+fn failure(error: E2eeError) -> Failure {
+    let body = ApiError::from(error).body();
+    serde_json::from_value(body).expect("has the fields of a failure")
 }

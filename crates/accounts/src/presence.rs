@@ -1,0 +1,235 @@
+//! Who is online (spec: "Presence"). Kept in memory: lost on restart by design.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use blaupause_data::{Data, Passing};
+use parking_lot::Mutex;
+use ruma::{OwnedUserId, UInt, UserId, events::presence::PresenceEvent, presence::PresenceState};
+
+use crate::{AccountsError, registration::millis};
+
+/// Somebody who did nothing for so long is idle.
+const IDLE_AFTER: Duration = Duration::from_secs(5 * 60);
+/// Somebody who was active within so long is "currently active".
+const ACTIVE_WITHIN: Duration = Duration::from_secs(60);
+/// Somebody whose clients did not ask for news for so long is offline. Clients ask at least every
+/// half minute.
+const OFFLINE_AFTER: Duration = Duration::from_secs(60);
+/// Bytes of a status message.
+const STATUS_BYTES_MAX: usize = 1_024;
+/// Users remembered.
+const USERS_MAX: usize = 200_000;
+
+/// Presence of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceStatus {
+    pub state: PresenceState,
+    pub status_msg: Option<String>,
+    /// Since the user did something; `None`: unknown.
+    pub last_active_ago: Option<Duration>,
+    pub currently_active: bool,
+}
+
+/// Who is online. Cheap to clone.
+#[derive(Clone)]
+pub struct Presence(Arc<Inner>);
+
+struct Inner {
+    data: Data,
+    enabled: bool,
+    users: Mutex<HashMap<OwnedUserId, Entry>>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    state: PresenceState,
+    status_msg: Option<String>,
+    active_ms: u64,
+    asked_ms: u64,
+}
+
+impl Presence {
+    pub(crate) fn new(data: Data, enabled: bool) -> Self {
+        Self(Arc::new(Inner { data, enabled, users: Mutex::default() }))
+    }
+
+    /// Whether presence is shown at all.
+    pub fn is_enabled(&self) -> bool {
+        self.0.enabled
+    }
+
+    /// A client of the user asks for news and says what state the user is in (`set_presence`).
+    pub fn seen(&self, user: &UserId, state: &PresenceState) {
+        if !self.0.enabled || *state == PresenceState::Offline || !is_known(state) {
+            return;
+        }
+        let now = self.0.data.env().now_millis();
+        self.change(user, |entry| {
+            entry.asked_ms = now;
+            // Busy was chosen by hand; only another choice ends it.
+            if is_busy(&entry.state) && !is_busy(state) {
+                return;
+            }
+            if *state != PresenceState::Unavailable {
+                entry.active_ms = now;
+            }
+            entry.state = state.clone();
+        });
+    }
+
+    /// The user did something.
+    pub fn active(&self, user: &UserId) {
+        if !self.0.enabled {
+            return;
+        }
+        let now = self.0.data.env().now_millis();
+        self.change(user, |entry| {
+            entry.active_ms = now;
+            entry.asked_ms = now;
+            if matches!(entry.state, PresenceState::Unavailable | PresenceState::Offline) {
+                entry.state = PresenceState::Online;
+            }
+        });
+    }
+
+    /// The user chose a state; without a message, the old one goes. Does nothing if presence is
+    /// switched off.
+    ///
+    /// # Errors
+    /// The state does not exist or the message is too long.
+    pub fn set(
+        &self,
+        user: &UserId,
+        state: &PresenceState,
+        status_msg: Option<String>,
+    ) -> Result<(), AccountsError> {
+        if !is_known(state) {
+            return Err(AccountsError::Invalid("presence"));
+        }
+        if status_msg.as_ref().is_some_and(|text| text.len() > STATUS_BYTES_MAX) {
+            return Err(AccountsError::Invalid("status_msg is too long"));
+        }
+        if !self.0.enabled {
+            return Ok(());
+        }
+        let now = self.0.data.env().now_millis();
+        self.change(user, |entry| {
+            entry.state = state.clone();
+            entry.status_msg = status_msg.filter(|text| !text.is_empty());
+            entry.asked_ms = now;
+            if *state != PresenceState::Offline && *state != PresenceState::Unavailable {
+                entry.active_ms = now;
+            }
+        });
+        Ok(())
+    }
+
+    /// A user's presence; offline, if nothing is known.
+    pub fn get(&self, user: &UserId) -> PresenceStatus {
+        let entry = self.0.users.lock().get(user).cloned();
+        self.status(entry.as_ref())
+    }
+
+    /// As clients see it in a sync answer; `None` if nothing is known.
+    pub fn event(&self, user: &UserId) -> Option<PresenceEvent> {
+        let entry = self.0.users.lock().get(user).cloned()?;
+        let status = self.status(Some(&entry));
+        let mut content = ruma::events::presence::PresenceEventContent::new(status.state);
+        content.status_msg = status.status_msg;
+        content.last_active_ago =
+            status.last_active_ago.map(|ago| UInt::new_saturating(millis(ago)));
+        content.currently_active = Some(status.currently_active);
+        Some(PresenceEvent { content, sender: user.to_owned() })
+    }
+
+    fn status(&self, entry: Option<&Entry>) -> PresenceStatus {
+        let Some(entry) = entry else {
+            return PresenceStatus {
+                state: PresenceState::Offline,
+                status_msg: None,
+                last_active_ago: None,
+                currently_active: false,
+            };
+        };
+        let now = self.0.data.env().now_millis();
+        let ago = Duration::from_millis(now.saturating_sub(entry.active_ms));
+        let online = entry.state == PresenceState::Online || is_busy(&entry.state);
+        PresenceStatus {
+            state: entry.state.clone(),
+            status_msg: entry.status_msg.clone(),
+            last_active_ago: (entry.active_ms > 0).then_some(ago),
+            currently_active: online && ago < ACTIVE_WITHIN,
+        }
+    }
+
+    pub(crate) fn forget(&self, user: &UserId) {
+        self.0.users.lock().remove(user);
+    }
+
+    /// Let people become idle and offline.
+    pub(crate) fn look_through(&self) {
+        let now = self.0.data.env().now_millis();
+        let mut changed = Vec::new();
+        self.0.users.lock().retain(|user, entry| {
+            if entry.state == PresenceState::Offline {
+                // Nothing to tell about somebody who is offline and left no message.
+                return entry.status_msg.is_some() || now < entry.asked_ms + 2 * millis(IDLE_AFTER);
+            }
+            let next = if now >= entry.asked_ms + millis(OFFLINE_AFTER) {
+                PresenceState::Offline
+            } else if entry.state == PresenceState::Online
+                && now >= entry.active_ms + millis(IDLE_AFTER)
+            {
+                PresenceState::Unavailable
+            } else {
+                return true;
+            };
+            if entry.state != next {
+                entry.state = next;
+                changed.push(user.clone());
+            }
+            true
+        });
+        for user in changed {
+            self.0.data.feed().pass(&Passing::Presence { user });
+        }
+    }
+
+    /// Change an entry and tell followers, if others can see a difference.
+    fn change(&self, user: &UserId, change: impl FnOnce(&mut Entry)) {
+        let now = self.0.data.env().now_millis();
+        let mut users = self.0.users.lock();
+        if users.len() >= USERS_MAX && !users.contains_key(user) {
+            return;
+        }
+        let entry = users.entry(user.to_owned()).or_insert_with(|| Entry {
+            state: PresenceState::Offline,
+            status_msg: None,
+            active_ms: 0,
+            asked_ms: now,
+        });
+        let before = (entry.state.clone(), entry.status_msg.clone());
+        let was_active = now.saturating_sub(entry.active_ms) < millis(ACTIVE_WITHIN);
+        change(entry);
+        let is_active = now.saturating_sub(entry.active_ms) < millis(ACTIVE_WITHIN);
+        let differs =
+            before != (entry.state.clone(), entry.status_msg.clone()) || was_active != is_active;
+        drop(users);
+        if differs {
+            self.0.data.feed().pass(&Passing::Presence { user: user.to_owned() });
+        }
+    }
+}
+
+fn is_busy(state: &PresenceState) -> bool {
+    // "busy" is MSC3026; ruma knows it only with a feature.
+    matches!(state.as_str(), "busy" | "org.matrix.msc3026.busy")
+}
+
+fn is_known(state: &PresenceState) -> bool {
+    is_busy(state)
+        || matches!(
+            state,
+            PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable
+        )
+}

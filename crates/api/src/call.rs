@@ -1,0 +1,138 @@
+//! One request, understood: who calls, and what with.
+
+use std::net::IpAddr;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequestParts, RawPathParams},
+};
+use http::{Method, Request, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use ruma::api::{
+    IncomingRequest, IncomingRequestExt, Metadata,
+    error::{DeserializationError, FromHttpRequestError},
+};
+
+use crate::{ApiError, App, Caller, json, limits::ClientAddress};
+
+/// Bytes of a JSON body (an event is at most 65,536; initial state of a room may be many).
+pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a body that brings many keys to a backup.
+const BACKUP_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long a client may take to send a body.
+const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A request with its caller.
+#[derive(Debug)]
+pub struct Call<R: Metadata>
+where
+    R::Authentication: Caller,
+{
+    pub who: <R::Authentication as Caller>::Who,
+    pub body: R,
+    /// Method and path, to bind user-interactive authentication to.
+    pub(crate) operation: String,
+    /// The body as it came.
+    pub(crate) raw: Bytes,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) user_agent: Option<String>,
+}
+
+impl<R> Call<R>
+where
+    R: IncomingRequest,
+    R::Authentication: Caller,
+{
+    /// Recognise the caller, then read the body, then understand it: nobody who may not call
+    /// makes us read anything.
+    pub(crate) async fn from_request(
+        app: &App,
+        request: Request<Body>,
+        extra_args: &[&str],
+    ) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let who = R::Authentication::identify(app, &parts).await?;
+        let params = RawPathParams::from_request_parts(&mut parts, app)
+            .await
+            .map_err(|_| ApiError::invalid_param("the path cannot be decoded"))?;
+        let raw = read_body(&parts, body).await?;
+        let bytes = checked_json(&parts, &raw)?;
+        let args: Vec<&str> = params
+            .iter()
+            .map(|(_, value)| value)
+            .chain(extra_args.iter().copied())
+            .collect();
+        let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
+        let user_agent = parts
+            .headers
+            .get(http::header::USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .map(ToOwned::to_owned);
+        let operation = format!("{} {}", parts.method, parts.uri.path());
+        let request = Request::from_parts(parts, bytes);
+        let body = R::try_from_http_request(request, &args).map_err(misread)?;
+        Ok(Self { who, body, operation, raw, address, user_agent })
+    }
+}
+
+async fn read_body(parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
+    if parts.method == Method::GET || parts.method == Method::HEAD {
+        return Ok(Bytes::new());
+    }
+    let is_backup = parts.uri.path().contains("/room_keys/keys");
+    let bytes_max = if is_backup { BACKUP_BODY_BYTES_MAX } else { BODY_BYTES_MAX };
+    let whole = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await;
+    match whole {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(ApiError::too_large("the request body is too large"))
+        }
+        Ok(Err(_)) => Err(ApiError::not_json("the request body ended early")),
+        Err(_) => Err(ApiError::not_json("the request body did not arrive in time")),
+    }
+}
+
+/// Bodies must be JSON objects. An empty one stands for `{}` where the specification's body has
+/// no required field and clients leave it out.
+fn checked_json<'a>(parts: &Parts, raw: &'a Bytes) -> Result<&'a [u8], ApiError> {
+    match parts.method {
+        Method::GET | Method::HEAD | Method::DELETE if raw.is_empty() => Ok(raw),
+        Method::POST | Method::PUT | Method::DELETE if raw.is_empty() => {
+            if may_be_empty(parts.uri.path()) {
+                Ok(b"{}")
+            } else {
+                Err(ApiError::not_json("the request body is empty"))
+            }
+        }
+        _ => {
+            json::check_object(raw)?;
+            Ok(raw)
+        }
+    }
+}
+
+/// Endpoints whose body clients leave out.
+fn may_be_empty(path: &str) -> bool {
+    const ENDS: [&str; 8] = [
+        "/join", "/leave", "/forget", "/logout", "/logout/all", "/deactivate", "/get_token",
+        "/request_token",
+    ];
+    const CONTAINS: [&str; 4] = ["/join/", "/knock/", "/receipt/", "/media/v1/create"];
+    ENDS.iter().any(|end| path.ends_with(end)) || CONTAINS.iter().any(|part| path.contains(part))
+}
+
+/// ruma's reasons as the specification's codes.
+fn misread(error: FromHttpRequestError) -> ApiError {
+    match error {
+        FromHttpRequestError::Deserialization(error) => match error {
+            DeserializationError::Json(error) if error.is_data() => {
+                ApiError::bad_json(error.to_string())
+            }
+            DeserializationError::Json(error) => ApiError::not_json(error.to_string()),
+            DeserializationError::Utf8(error) => ApiError::not_json(error.to_string()),
+            other => ApiError::invalid_param(other.to_string()),
+        },
+        FromHttpRequestError::MethodMismatch { .. } => ApiError::wrong_method(),
+        other => ApiError::invalid_param(other.to_string()),
+    }
+}

@@ -1,0 +1,214 @@
+//! Who is calling. The kind of caller comes from ruma's authentication scheme of the request.
+
+use std::sync::Arc;
+
+use blaupause_accounts::Session;
+use http::{HeaderMap, request::Parts};
+use ruma::{
+    DeviceId, OwnedDeviceId, OwnedUserId,
+    api::auth_scheme::{
+        AccessToken, AccessTokenOptional, AppserviceToken, AppserviceTokenOptional, AuthScheme,
+        NoAccessToken, NoAuthentication,
+    },
+    api::federation::authentication::ServerSignatures,
+};
+use serde::Deserialize;
+
+use crate::{ApiError, App};
+
+/// A signed-in user and the device they use.
+#[derive(Clone, Debug)]
+pub struct User {
+    pub user_id: OwnedUserId,
+    /// `None` only for application services, which act without a device.
+    pub device_id: Option<OwnedDeviceId>,
+    pub is_guest: bool,
+    pub is_admin: bool,
+    pub session: Arc<Session>,
+    /// The access token, for signing out and for changing the password.
+    pub token: Arc<str>,
+}
+
+impl User {
+    /// The device, where the request makes no sense without one.
+    pub(crate) fn device(&self) -> Result<&DeviceId, ApiError> {
+        self.device_id.as_deref().ok_or_else(|| ApiError::invalid_param("there is no device"))
+    }
+
+    /// Refuse everybody but this user (paths that name the user).
+    pub(crate) fn must_be(&self, user: &ruma::UserId) -> Result<(), ApiError> {
+        if self.user_id == user {
+            Ok(())
+        } else {
+            Err(ApiError::forbidden("this belongs to somebody else"))
+        }
+    }
+}
+
+/// How a kind of caller is recognised.
+pub trait Caller: AuthScheme {
+    /// What handlers get to know about the caller.
+    type Who: Send;
+    /// Recognise the caller or refuse the request.
+    fn identify(
+        app: &App,
+        request: &Parts,
+    ) -> impl Future<Output = Result<Self::Who, ApiError>> + Send;
+}
+
+impl Caller for AccessToken {
+    type Who = User;
+    async fn identify(app: &App, request: &Parts) -> Result<User, ApiError> {
+        let token = token_of(request)?.ok_or_else(ApiError::missing_token)?;
+        let session = if may_be_locked(request.uri.path()) {
+            app.accounts.authenticate_even_locked(&token).await?
+        } else {
+            app.accounts.authenticate(&token).await?
+        };
+        let user = User {
+            user_id: session.user_id.clone(),
+            device_id: Some(session.device_id.clone()),
+            is_guest: session.is_guest,
+            is_admin: session.is_admin,
+            session,
+            token: token.into(),
+        };
+        if user.is_guest && !guests_may(request) {
+            return Err(ApiError::guest());
+        }
+        Ok(user)
+    }
+}
+
+impl Caller for AccessTokenOptional {
+    type Who = Option<User>;
+    async fn identify(app: &App, request: &Parts) -> Result<Option<User>, ApiError> {
+        if token_of(request)?.is_none() {
+            return Ok(None);
+        }
+        AccessToken::identify(app, request).await.map(Some)
+    }
+}
+
+impl Caller for NoAuthentication {
+    type Who = ();
+    async fn identify(_: &App, _: &Parts) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
+
+impl Caller for NoAccessToken {
+    type Who = ();
+    async fn identify(_: &App, _: &Parts) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
+
+/// Other servers sign their requests; none is known yet (federation is a later step), so none is
+/// let in.
+impl Caller for ServerSignatures {
+    type Who = std::convert::Infallible;
+    async fn identify(_: &App, _: &Parts) -> Result<Self::Who, ApiError> {
+        Err(ApiError::unauthorized("this server does not federate"))
+    }
+}
+
+/// No application services are registered yet.
+impl Caller for AppserviceToken {
+    type Who = std::convert::Infallible;
+    async fn identify(_: &App, request: &Parts) -> Result<Self::Who, ApiError> {
+        Err(match token_of(request)? {
+            Some(_) => ApiError::unknown_token(false),
+            None => ApiError::missing_token(),
+        })
+    }
+}
+
+/// Registration may be done by an application service; none is registered yet.
+impl Caller for AppserviceTokenOptional {
+    type Who = ();
+    async fn identify(_: &App, _: &Parts) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
+
+/// The access token: from the header, or else from the query (deprecated, still in use).
+fn token_of(request: &Parts) -> Result<Option<String>, ApiError> {
+    #[derive(Deserialize)]
+    struct Query {
+        access_token: Option<String>,
+    }
+    if let Some(token) = bearer(&request.headers)? {
+        return Ok(Some(token));
+    }
+    let uri = &request.uri;
+    let query = axum::extract::Query::<Query>::try_from_uri(uri)
+        .map_err(|_| ApiError::invalid_param("the query cannot be read"))?;
+    Ok(query.0.access_token.filter(|token| !token.is_empty()))
+}
+
+fn bearer(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    // Two answers to "who are you" are none.
+    if values.next().is_some() {
+        return Err(ApiError::missing_token());
+    }
+    let text = value.to_str().map_err(|_| ApiError::missing_token())?;
+    let (scheme, token) = text.split_once(' ').ok_or_else(ApiError::missing_token)?;
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.contains(' ') {
+        return Err(ApiError::missing_token());
+    }
+    Ok(Some(token.to_owned()))
+}
+
+/// Users of locked accounts can still sign out (spec: client-server API, "Account locking").
+fn may_be_locked(path: &str) -> bool {
+    path.ends_with("/logout") || path.ends_with("/logout/all")
+}
+
+/// What guests may do (spec: client-server API, "Guest access"): method and how the path ends or
+/// what it contains. Everything else is for accounts.
+fn guests_may(request: &Parts) -> bool {
+    const PATHS: [(&str, &str); 26] = [
+        ("GET", "/account/whoami"),
+        ("POST", "/logout"),
+        ("GET", "/sync"),
+        ("GET", "/events"),
+        ("GET", "/capabilities"),
+        ("GET", "/voip/turnServer"),
+        ("GET", "/pushrules/"),
+        ("GET", "/joined_rooms"),
+        ("POST", "/createRoom"),
+        ("GET", "/state"),
+        ("GET", "/members"),
+        ("GET", "/joined_members"),
+        ("GET", "/messages"),
+        ("GET", "/initialSync"),
+        ("GET", "/context/"),
+        ("GET", "/event/"),
+        ("GET", "/relations/"),
+        ("GET", "/threads"),
+        ("GET", "/hierarchy"),
+        ("POST", "/join"),
+        ("POST", "/leave"),
+        ("PUT", "/send/"),
+        ("PUT", "/typing/"),
+        ("GET", "/media/"),
+        ("POST", "/keys/"),
+        ("PUT", "/displayname"),
+    ];
+    let (method, path) = (request.method.as_str(), request.uri.path());
+    PATHS.iter().any(|(allowed, part)| {
+        *allowed == method
+            && if part.ends_with('/') { path.contains(part) } else { path_has_segment(path, part) }
+    })
+}
+
+/// Whether a path ends with a segment or has it in the middle.
+fn path_has_segment(path: &str, segment: &str) -> bool {
+    path.find(segment).is_some_and(|at| {
+        let rest = &path[at + segment.len()..];
+        rest.is_empty() || rest.starts_with('/')
+    })
+}

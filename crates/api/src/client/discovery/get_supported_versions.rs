@@ -1,0 +1,38 @@
+//! `GET /_matrix/client/versions`
+
+use std::collections::BTreeMap;
+
+use ruma::api::client::discovery::get_supported_versions::{Request, Response};
+
+use crate::{ApiError, App, Call};
+
+/// Versions of the specification whose client-server API is served.
+const VERSIONS: [&str; 18] = [
+    "r0.5.0", "r0.6.0", "r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8",
+    "v1.9", "v1.10", "v1.11", "v1.12", "v1.13", "v1.14", "v1.15",
+];
+
+/// Proposals that clients ask for by name.
+const FEATURES: [&str; 14] = [
+    "org.matrix.label_based_filtering",
+    "org.matrix.e2e_cross_signing",
+    "org.matrix.msc2285.stable",
+    "org.matrix.msc3440.stable",
+    "org.matrix.msc3771",
+    "org.matrix.msc3827.stable",
+    "org.matrix.msc3916.stable",
+    "org.matrix.msc3952_intentional_mentions",
+    "org.matrix.msc3981",
+    "org.matrix.msc4222",
+    "org.matrix.simplified_msc3575",
+    "uk.tcpip.msc4133",
+    "uk.tcpip.msc4133.stable",
+    "org.matrix.msc3030.stable",
+];
+
+pub(crate) async fn get_supported_versions(_: App, _: Call<Request>) -> Result<Response, ApiError> {
+    let mut answer = Response::new(VERSIONS.map(ToOwned::to_owned).to_vec());
+    answer.unstable_features =
+        FEATURES.iter().map(|name| ((*name).to_owned(), true)).collect::<BTreeMap<_, _>>();
+    Ok(answer)
+}

@@ -1,0 +1,91 @@
+//! `GET /_matrix/client/v1/media/download/{serverName}/{mediaId}[/{fileName}]` and the deprecated
+//! paths without sign-in
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::{RawPathParams, Request, State},
+    response::Response,
+};
+use http::request::Parts;
+use ruma::{OwnedServerName, api::auth_scheme::AccessToken};
+use serde::Deserialize;
+
+use super::headers;
+use crate::{ApiError, App, Caller};
+
+/// How long to wait for content that was not uploaded yet, if the client does not say.
+const TIMEOUT_DEFAULT_MS: u64 = 20_000;
+
+#[derive(Deserialize)]
+struct Options {
+    timeout_ms: Option<u64>,
+}
+
+/// What a path and query ask for.
+pub(super) struct Wanted {
+    pub server: OwnedServerName,
+    pub id: String,
+    pub file_name: Option<String>,
+    pub timeout: Duration,
+}
+
+impl Wanted {
+    pub(super) fn parse(params: &RawPathParams, parts: &Parts) -> Result<Self, ApiError> {
+        let mut values = params.iter().map(|(_, value)| value);
+        let server = values.next().and_then(|server| OwnedServerName::try_from(server).ok());
+        let server = server.ok_or_else(|| ApiError::invalid_param("not a server name"))?;
+        let id = values.next().filter(|id| is_media_id(id));
+        let id = id.ok_or_else(|| ApiError::not_found("no such media"))?.to_owned();
+        let file_name = values.next().map(ToOwned::to_owned);
+        let options = axum::extract::Query::<Options>::try_from_uri(&parts.uri)
+            .map_err(|_| ApiError::invalid_param("timeout_ms must be a number"))?;
+        let timeout = Duration::from_millis(options.timeout_ms.unwrap_or(TIMEOUT_DEFAULT_MS));
+        Ok(Self { server, id, file_name, timeout })
+    }
+}
+
+/// Media ids are opaque, but never anything else than this (spec: "Matrix Content (`mxc://`)
+/// URIs").
+fn is_media_id(id: &str) -> bool {
+    !id.is_empty()
+        && id.len() <= 255
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+pub(super) async fn get_content(
+    State(app): State<App>,
+    params: RawPathParams,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, _) = request.into_parts();
+    AccessToken::identify(&app, &parts).await?;
+    hand_out(&app, &params, &parts).await
+}
+
+pub(super) async fn get_content_deprecated(
+    State(app): State<App>,
+    params: RawPathParams,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, _) = request.into_parts();
+    if !app.settings.legacy_media {
+        return Err(ApiError::not_found("media is handed out to signed-in users only"));
+    }
+    hand_out(&app, &params, &parts).await
+}
+
+async fn hand_out(
+    app: &App,
+    params: &RawPathParams,
+    parts: &Parts,
+) -> Result<Response, ApiError> {
+    let wanted = Wanted::parse(params, parts)?;
+    let download = app.media.download(&wanted.server, &wanted.id, wanted.timeout).await?;
+    let file = tokio::fs::File::open(&download.path).await.map_err(|e| ApiError::internal(&e))?;
+    let stream = tokio_util::io::ReaderStream::new(file);
+    let mut response = Response::new(Body::from_stream(stream));
+    headers::set(&mut response, &download.content, wanted.file_name.as_deref());
+    Ok(response)
+}

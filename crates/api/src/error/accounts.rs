@@ -1,0 +1,46 @@
+use blaupause_accounts::AccountsError;
+use http::StatusCode;
+
+use crate::ApiError;
+
+impl From<AccountsError> for ApiError {
+    fn from(error: AccountsError) -> Self {
+        let text = error.to_string();
+        let bad = |code| Self::new(StatusCode::BAD_REQUEST, code, text.clone());
+        match error {
+            AccountsError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
+            AccountsError::WrongPassword
+            | AccountsError::WrongLoginToken
+            | AccountsError::RegistrationClosed
+            | AccountsError::WrongSharedSecret => Self::forbidden(text),
+            AccountsError::WrongRegistrationToken => {
+                Self::new(StatusCode::UNAUTHORIZED, "M_UNAUTHORIZED", text)
+            }
+            AccountsError::SignInNotOffered => Self::unknown(text),
+            AccountsError::Deactivated => {
+                Self::new(StatusCode::FORBIDDEN, "M_USER_DEACTIVATED", text)
+            }
+            AccountsError::Locked => Self::new(StatusCode::UNAUTHORIZED, "M_USER_LOCKED", text)
+                .with("soft_logout", true),
+            AccountsError::InvalidUsername(_) => bad("M_INVALID_USERNAME"),
+            AccountsError::UserInUse => bad("M_USER_IN_USE"),
+            AccountsError::Exclusive => bad("M_EXCLUSIVE"),
+            AccountsError::GuestsClosed => {
+                Self::new(StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN", text)
+            }
+            AccountsError::WeakPassword(_) => bad("M_WEAK_PASSWORD"),
+            AccountsError::Invalid(_) => Self::invalid_param(text),
+            AccountsError::NotAnObject => Self::bad_json(text),
+            AccountsError::ServerManaged(_) => {
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, "M_BAD_JSON", text)
+            }
+            AccountsError::TooLarge(_) => Self::too_large(text),
+            AccountsError::TooMany(_) => bad("M_LIMIT_EXCEEDED"),
+            AccountsError::ProfileTooLarge => bad("M_PROFILE_TOO_LARGE"),
+            AccountsError::ProfileKeyTooLarge => bad("M_KEY_TOO_LARGE"),
+            AccountsError::UserUnknown | AccountsError::DeviceUnknown => Self::not_found(text),
+            AccountsError::Busy => Self::new(StatusCode::CONFLICT, "M_UNKNOWN", text),
+            AccountsError::Data(error) => error.into(),
+        }
+    }
+}

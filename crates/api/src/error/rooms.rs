@@ -1,0 +1,48 @@
+use blaupause_graph::Refusal;
+use blaupause_rooms::RoomsError;
+use http::StatusCode;
+
+use crate::ApiError;
+
+impl From<RoomsError> for ApiError {
+    fn from(error: RoomsError) -> Self {
+        let text = error.to_string();
+        let bad = |code| Self::new(StatusCode::BAD_REQUEST, code, text.clone());
+        match error {
+            // Who is not in a room is not told whether it exists.
+            RoomsError::RoomUnknown | RoomsError::EventUnknown | RoomsError::NotFound(_) => {
+                Self::not_found(text)
+            }
+            RoomsError::NotJoined | RoomsError::Forbidden(_) => Self::forbidden(text),
+            RoomsError::Refused(refusal) => refusal.into(),
+            RoomsError::Invalid(_) => Self::invalid_param(text),
+            RoomsError::BadContent(_) => Self::bad_json(text),
+            RoomsError::InvalidRoomState(_) => bad("M_INVALID_ROOM_STATE"),
+            RoomsError::UnsupportedVersion(_) => bad("M_UNSUPPORTED_ROOM_VERSION"),
+            RoomsError::AliasTaken => bad("M_ROOM_IN_USE"),
+            RoomsError::BadAlias(_) => bad("M_BAD_ALIAS"),
+            RoomsError::StillInRoom => Self::unknown(text),
+            RoomsError::ThirdPartyInvite => {
+                Self::new(StatusCode::FORBIDDEN, "M_THREEPID_DENIED", text)
+            }
+            RoomsError::InviteBlocked(_) => {
+                Self::new(StatusCode::FORBIDDEN, "M_INVITE_BLOCKED", text)
+            }
+            RoomsError::TooMany { .. } => Self::invalid_param(text),
+            RoomsError::Data(error) => error.into(),
+            RoomsError::Accounts(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            Refusal::TooLarge { .. } => Self::too_large(text),
+            Refusal::Malformed(_) => Self::bad_json(text),
+            Refusal::NotAllowed(_) => Self::forbidden(text),
+            _ => Self::internal(&text),
+        }
+    }
+}

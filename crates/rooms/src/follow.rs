@@ -1,0 +1,159 @@
+//! What happens to people elsewhere and concerns their rooms: a new name, a closed account.
+//!
+//! The follower reads the log behind a stored cursor. Its work on one change may take many batches
+//! (one a room), so it is idempotent: after a crash it is done again and finds most of it done.
+
+use std::sync::Arc;
+
+use blaupause_data::{Change, DataError, Member, Part, StreamPos, Write};
+use ruma::{OwnedUserId, UserId, events::StateEventType};
+use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
+
+use crate::{Rooms, RoomsError, append::Appending};
+
+/// Name of the cursor.
+const FOLLOWER: &str = "rooms";
+/// Changes read at once.
+const CHANGES_MAX: u32 = 1_000;
+/// How long to wait after a failure, in milliseconds.
+const RETRY_MS: u64 = 5_000;
+
+impl Rooms {
+    /// Follow the log until the server stops.
+    pub async fn run_follower(&self) {
+        let news = Arc::new(Notify::new());
+        let wake = Arc::clone(&news);
+        self.data().feed().follow(Box::new(move |_, changes| {
+            if changes.iter().any(concerns_rooms) {
+                wake.notify_one();
+            }
+        }));
+        let stop = self.data().env().stop().clone();
+        loop {
+            let pause = match self.follow().await {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::warn!(%error, "members could not be brought up to date");
+                    Some(std::time::Duration::from_millis(RETRY_MS))
+                }
+            };
+            let again = async {
+                match pause {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => news.notified().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = again => {}
+            }
+        }
+    }
+
+    /// Do what the log asks for, up to its end.
+    ///
+    /// # Errors
+    /// The store cannot be read or written. What is not done is done the next time.
+    pub async fn follow(&self) -> Result<(), RoomsError> {
+        let mut cursor = self.data().cursor(FOLLOWER).await?;
+        let start = cursor;
+        loop {
+            let changes = self.data().log_after(cursor, CHANGES_MAX).await?;
+            let Some((last, _)) = changes.last() else { break };
+            cursor = *last;
+            for (_, change) in &changes {
+                match change {
+                    Change::Profile { user } => self.renew_profile(user).await?,
+                    Change::Deactivated { user } => self.leave_all(user).await?,
+                    _ => {}
+                }
+            }
+        }
+        if cursor != start {
+            self.store_cursor(cursor).await?;
+        }
+        Ok(())
+    }
+
+    async fn store_cursor(&self, cursor: StreamPos) -> Result<(), DataError> {
+        let mut write = Write::new(Part::slot(1));
+        write.cursor(FOLLOWER, cursor);
+        self.data().commit(write).await?;
+        Ok(())
+    }
+
+    /// Say a person's name and avatar anew in all rooms they are in.
+    async fn renew_profile(&self, user: &OwnedUserId) -> Result<(), RoomsError> {
+        let profile = self.profile(user).await?;
+        for room in self.data().joined_rooms(user).await? {
+            let done = self
+                .in_turn(async || {
+                    let mut lane = self.lane(&room).await?;
+                    let mut batch = Appending::new(self, lane.room()?);
+                    if batch.membership(user).await? != Some(Member::Join) {
+                        return Ok(());
+                    }
+                    let current = batch.state(&StateEventType::RoomMember, user.as_str());
+                    let mut content: Map<String, Value> =
+                        current.map(|pdu| pdu.content_as()).transpose()?.unwrap_or_default();
+                    // They say something about one event only.
+                    content.remove("reason");
+                    content.remove("join_authorised_via_users_server");
+                    set(&mut content, "displayname", profile.display_name.as_ref());
+                    set(&mut content, "avatar_url", profile.avatar_url.as_ref());
+                    let draft = self.member_draft(&room, user, user, &content)?;
+                    if batch.says_already(&draft).await?.is_some() {
+                        return Ok(());
+                    }
+                    batch.push(draft).await?;
+                    let write = batch.finish();
+                    lane.commit(self.data(), write).await?;
+                    Ok(())
+                })
+                .await;
+            ignore_refusal(done)?;
+        }
+        Ok(())
+    }
+
+    /// A closed account leaves its rooms, and no longer is invited to any.
+    async fn leave_all(&self, user: &UserId) -> Result<(), RoomsError> {
+        for row in self.data().rooms_of(user).await? {
+            if !matches!(row.membership, Member::Join | Member::Invite | Member::Knock) {
+                continue;
+            }
+            let room = row.value.room_id;
+            let leave = crate::ChangeMembership::own(
+                room,
+                user.to_owned(),
+                crate::MembershipAction::Leave,
+            );
+            ignore_refusal(self.change_membership(&leave).await)?;
+        }
+        Ok(())
+    }
+}
+
+fn concerns_rooms(change: &Change) -> bool {
+    matches!(change, Change::Profile { .. } | Change::Deactivated { .. })
+}
+
+fn set(content: &mut Map<String, Value>, name: &str, value: Option<&String>) {
+    match value {
+        Some(value) => drop(content.insert(name.to_owned(), json!(value))),
+        None => drop(content.remove(name)),
+    }
+}
+
+/// One room that says no must not keep the others from hearing.
+fn ignore_refusal(done: Result<(), RoomsError>) -> Result<(), RoomsError> {
+    match done {
+        Err(RoomsError::Data(error)) => Err(error.into()),
+        Err(error) => {
+            tracing::debug!(%error, "a room did not take the change");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}

@@ -1,0 +1,178 @@
+//! The check that stands before every read.
+
+use std::sync::Arc;
+
+use blaupause_data::{
+    Event, Found, Member, Part, Place, ReadSet,
+    rows::{HeadRow, RoomHead, UserRoom, UserRoomRow},
+};
+use blaupause_graph::{EventNo, StateRoot};
+use ruma::{OwnedRoomId, RoomId, events::room::history_visibility::HistoryVisibility};
+
+use super::{
+    Reader,
+    visibility::{JoinedUntil, membership_in, sight_names},
+};
+use crate::{Rooms, RoomsError};
+
+/// Changes of a reader's membership that are followed back to find when they were last joined.
+/// Beyond that (banned and unbanned over and over) their history is closed to them.
+const MEMBERSHIP_STEPS_MAX: usize = 16;
+
+/// Somebody who may read a room, and how far. Only [`Rooms::access`] makes one.
+#[derive(Clone)]
+pub struct RoomAccess {
+    pub(crate) rooms: Rooms,
+    pub(crate) reader: Reader,
+    pub(crate) room: OwnedRoomId,
+    pub(crate) part: Part,
+    pub(crate) head: RoomHead,
+    membership: Option<Member>,
+    reach: Reach,
+}
+
+/// How far somebody may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Up to now.
+    Now,
+    /// Up to (and with) the event with which they left.
+    Left { at: Place, state: StateRoot },
+}
+
+impl Rooms {
+    /// Whether somebody may read a room: who is joined; who was, up to when they left; an invited
+    /// person or anybody, if the room's history visibility says so.
+    ///
+    /// # Errors
+    /// [`RoomsError::NotJoined`] if not; rooms that do not exist look the same.
+    pub async fn access(&self, reader: &Reader, room: &RoomId) -> Result<RoomAccess, RoomsError> {
+        let data = self.data();
+        let part = data.parts().room(room);
+        let mut want = ReadSet::new();
+        let head = want.get::<HeadRow>(part, &());
+        let mine = want.get::<UserRoomRow>(data.parts().user(&reader.user), &part);
+        let names = self.key_numbers().ask(&mut want, sight_names(part, &reader.user));
+        let got = want.run(data).await?;
+        self.key_numbers().answer(names, &got)?;
+        let head = got.one(head)?.filter(|head| head.room_id == room);
+        let head = head.ok_or(RoomsError::NotJoined)?.value;
+        let mine = got.one(mine)?.filter(|mine| mine.room_id == room && !mine.forgotten);
+        let reach = self.reach(part, &head, mine.as_ref()).await?;
+        Ok(RoomAccess {
+            rooms: self.clone(),
+            reader: reader.clone(),
+            room: room.to_owned(),
+            part,
+            head,
+            membership: mine.map(|mine| mine.membership),
+            reach,
+        })
+    }
+
+    async fn reach(
+        &self,
+        part: Part,
+        head: &RoomHead,
+        mine: Option<&Found<UserRoom>>,
+    ) -> Result<Reach, RoomsError> {
+        let membership = mine.map(|mine| mine.membership);
+        if membership == Some(Member::Join) {
+            return Ok(Reach::Now);
+        }
+        let left = mine.filter(|mine| mine.was_joined).and_then(|mine| mine.no);
+        let visibility = self.history_visibility(part, head.state).await?;
+        let open = match visibility {
+            // Who has left is shown the room as it was when they left, not as a stranger sees it
+            // (client-server API, `GET /rooms/{roomId}/state`).
+            HistoryVisibility::WorldReadable => left.is_none(),
+            HistoryVisibility::Invited => membership == Some(Member::Invite),
+            _ => false,
+        };
+        if open {
+            return Ok(Reach::Now);
+        }
+        let Some(no) = left else { return Err(RoomsError::NotJoined) };
+        let event = self.last_left(part, no).await?.ok_or(RoomsError::NotJoined)?;
+        let at = event.place.ok_or(RoomsError::NotJoined)?;
+        Ok(Reach::Left { at, state: event.stored.state_after })
+    }
+
+    /// The event with which somebody who is not joined was last joined no longer; `no` is their
+    /// newest member event.
+    pub(crate) async fn last_left(
+        &self,
+        part: Part,
+        no: EventNo,
+    ) -> Result<Option<Arc<Event>>, RoomsError> {
+        let Some(mut event) = self.data().event(part, no).await? else { return Ok(None) };
+        for _ in 0..MEMBERSHIP_STEPS_MAX {
+            let Some(before) = event.stored.replaces else { return Ok(None) };
+            let Some(before) = self.data().event(part, before).await? else { return Ok(None) };
+            if membership_in(Some(&before)) == ruma::events::room::member::MembershipState::Join {
+                return Ok(Some(event));
+            }
+            event = before;
+        }
+        Ok(None)
+    }
+}
+
+impl RoomAccess {
+    /// Who reads.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The room.
+    pub fn room(&self) -> &RoomId {
+        &self.room
+    }
+
+    /// The reader's membership now; `None` if they never had one, or forgot the room.
+    pub fn membership(&self) -> Option<Member> {
+        self.membership
+    }
+
+    /// The state that the reader may see: the current one, or that of when they left.
+    pub(crate) fn state(&self) -> StateRoot {
+        match self.reach {
+            Reach::Now => self.head.state,
+            Reach::Left { state, .. } => state,
+        }
+    }
+
+    /// The last place that the reader may see, unless that is the newest one.
+    pub(crate) fn last_place(&self) -> Option<Place> {
+        match self.reach {
+            Reach::Now => None,
+            Reach::Left { at, .. } => Some(at),
+        }
+    }
+
+    /// Whether an event lies within the reader's reach.
+    pub(crate) fn reaches(&self, event: &Event) -> bool {
+        let Some(place) = event.place else { return false };
+        self.last_place().is_none_or(|last| place <= last)
+    }
+
+    pub(crate) fn joined_until(&self) -> JoinedUntil {
+        match (self.membership, self.reach) {
+            (Some(Member::Join), _) => JoinedUntil::Now,
+            (_, Reach::Left { at, .. }) => JoinedUntil::Left(at),
+            (_, Reach::Now) => JoinedUntil::Never,
+        }
+    }
+
+    /// # Errors
+    /// [`RoomsError::NotJoined`] unless the reader is joined now.
+    pub(crate) fn must_be_joined(&self) -> Result<(), RoomsError> {
+        if self.membership == Some(Member::Join) { Ok(()) } else { Err(RoomsError::NotJoined) }
+    }
+
+    /// # Errors
+    /// [`RoomsError::NotJoined`] if the reader may only see how the room was when they left.
+    pub(crate) fn must_reach_now(&self) -> Result<(), RoomsError> {
+        if self.reach == Reach::Now { Ok(()) } else { Err(RoomsError::NotJoined) }
+    }
+}

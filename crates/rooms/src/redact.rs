@@ -1,0 +1,207 @@
+//! Content is taken away, for good: the stored event is replaced by its redacted form.
+
+use std::sync::Arc;
+
+use blaupause_data::{
+    Change, Event, ReadSet,
+    rows::{EventNoRow, EventRow, MemberRow, RelationRow, RoomMember},
+};
+use blaupause_graph::{Draft, EventNo, Pdu, power_level};
+use ruma::{
+    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId,
+    events::{StateEventType, TimelineEventType, room::power_levels::UserPowerLevel},
+    state_res::events::{RoomPowerLevelsEvent, RoomPowerLevelsIntField},
+};
+use serde_json::json;
+
+use crate::{
+    Rooms, RoomsError, Transaction,
+    append::Appending,
+    hot::Known,
+    load::pdu_of,
+    member_rows::Membership,
+    relates::relation_in,
+    rows::TxnRow,
+    send::{ATTEMPTS_MAX, Attempt, busy},
+    validate,
+};
+
+/// Somebody wants the content of an event gone.
+#[derive(Clone, Debug)]
+pub struct Redact {
+    pub room: OwnedRoomId,
+    pub sender: OwnedUserId,
+    /// The event whose content goes.
+    pub event: OwnedEventId,
+    pub reason: Option<String>,
+    pub transaction: Option<Transaction>,
+    /// When it was said, if not now: only app services may say so.
+    pub timestamp: Option<MilliSecondsSinceUnixEpoch>,
+}
+
+impl Rooms {
+    /// Redact an event: the redaction is an event of its own, and the target loses its content in
+    /// the same batch. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`RoomsError::EventUnknown`] if the room has no such event, [`RoomsError::Forbidden`] if
+    /// the sender may not redact it, [`RoomsError::Refused`] by the rules of the room.
+    pub async fn redact(&self, request: Redact) -> Result<OwnedEventId, RoomsError> {
+        for _ in 0..ATTEMPTS_MAX {
+            match self.try_redact(&request).await {
+                Ok(Attempt::Done(event)) => return Ok(event),
+                Ok(Attempt::UnderWay) => self.everything_durable(&request.room).await?,
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(busy())
+    }
+
+    async fn try_redact(&self, request: &Redact) -> Result<Attempt<OwnedEventId>, RoomsError> {
+        let mut lane = self.lane(&request.room).await?;
+        let hot = lane.room()?;
+        let part = hot.part;
+        let key = request.transaction.as_ref().map(|txn| self.txn_key(&request.sender, txn, "r"));
+        if key.is_some_and(|key| hot.transaction(&key)) {
+            drop(lane);
+            return self.finished_redaction(request, key).await;
+        }
+        let hash = self.data().parts().hash16(request.event.as_str());
+        let mut want = ReadSet::new();
+        let txn = key.map(|key| want.get::<TxnRow>(part, &key));
+        let target = want.get::<EventNoRow>(part, &hash);
+        let got = want.run(self.data()).await?;
+        if let Some(done) = txn.map(|txn| got.one(txn)).transpose()?.flatten() {
+            return Ok(Attempt::Done(done.value));
+        }
+        let mut batch = Appending::new(self, hot);
+        // Whoever is not in the room must not learn which events it has.
+        if batch.membership(&request.sender).await? != Some(blaupause_data::Member::Join) {
+            return Err(RoomsError::NotJoined);
+        }
+        let target = got.one(target)?.ok_or(RoomsError::EventUnknown)?.value;
+        let target = self.data().event(part, target).await?;
+        let target = target.filter(|event| event.place.is_some());
+        let target = target.ok_or(RoomsError::EventUnknown)?;
+        let redaction = batch.push(redaction_draft(self, request)?).await?;
+        let pdu = pdu_of(&target, &batch.hot.rules)?;
+        batch.may_redact(&redaction, &pdu).await?;
+        batch.take_content(&target, &pdu).await?;
+        let event = redaction.event_id().to_owned();
+        if let (Some(key), Some(txn)) = (key, &request.transaction) {
+            batch.write_transaction(key, txn, &event);
+        }
+        let write = batch.finish();
+        lane.commit(self.data(), write).await?;
+        Ok(Attempt::Done(event))
+    }
+
+    /// The event of a transaction that the lane has seen; it may not be durable yet.
+    async fn finished_redaction(
+        &self,
+        request: &Redact,
+        key: Option<[u8; 16]>,
+    ) -> Result<Attempt<OwnedEventId>, RoomsError> {
+        let Some(key) = key else { return Ok(Attempt::UnderWay) };
+        let done = self.data().get::<TxnRow>(self.data().parts().room(&request.room), &key).await?;
+        Ok(done.map_or(Attempt::UnderWay, |done| Attempt::Done(done.value)))
+    }
+}
+
+fn redaction_draft(rooms: &Rooms, request: &Redact) -> Result<Draft, RoomsError> {
+    let content = match &request.reason {
+        Some(reason) => json!({ "reason": reason }),
+        None => json!({}),
+    };
+    let draft = Draft::new(
+        Some(request.room.clone()),
+        request.sender.clone(),
+        TimelineEventType::RoomRedaction,
+        validate::raw(&content)?,
+        request.timestamp.unwrap_or_else(|| rooms.data().env().now()),
+    );
+    Ok(draft.redacts(request.event.clone()))
+}
+
+/// State that a room cannot be without: taking its content away would open the room, or make it
+/// unusable, for ever.
+const NEVER_REDACTED: [StateEventType; 3] =
+    [StateEventType::RoomCreate, StateEventType::RoomServerAcl, StateEventType::RoomEncryption];
+
+impl Appending<'_> {
+    async fn may_redact(&mut self, redaction: &Pdu, target: &Pdu) -> Result<(), RoomsError> {
+        if let Some((kind, _)) = target.state_name()
+            && NEVER_REDACTED.contains(&kind)
+        {
+            return Err(RoomsError::Forbidden("this event cannot be redacted"));
+        }
+        if redaction.sender() == target.sender() {
+            return Ok(());
+        }
+        // Among servers it is enough to be of the same server (`graph::may_redact`); among people
+        // it takes the level.
+        self.look_up(&[
+            (StateEventType::RoomCreate, String::new()),
+            (StateEventType::RoomPowerLevels, String::new()),
+        ])
+        .await?;
+        let levels = self.state(&StateEventType::RoomPowerLevels, "").map(RoomPowerLevelsEvent::new);
+        let rules = self.hot.rules.clone();
+        let field = RoomPowerLevelsIntField::Redact;
+        let needed = levels.and_then(|levels| {
+            levels.get_as_int_or_default(field, &rules.authorization).ok()
+        });
+        let needed = UserPowerLevel::Int(needed.unwrap_or_else(|| field.default_value()));
+        let level = power_level(redaction.sender(), &self.view(), &rules)?;
+        if level >= needed {
+            return Ok(());
+        }
+        Err(RoomsError::Forbidden("you may not redact the events of others in this room"))
+    }
+
+    /// Replace the stored event by its redacted form, and undo what its content had brought.
+    async fn take_content(&mut self, target: &Arc<Event>, pdu: &Pdu) -> Result<(), RoomsError> {
+        if target.stored.redacted_by.is_some() {
+            return Ok(());
+        }
+        let (part, no) = (self.part(), target.no);
+        let redacted = pdu.redacted(&self.hot.rules)?;
+        let mut stored = target.stored.clone();
+        // The row gets a new position with this batch; the event keeps its place.
+        stored.place = target.place;
+        stored.redacted_by = Some(self.last_no());
+        stored.pdu = redacted.json().to_owned();
+        self.write.put::<EventRow>(part, &no, &stored);
+        if let (Some((rel_type, id)), Some(place)) = (relation_in(pdu.content()), target.place)
+            && pdu.state_key().is_none()
+            && let Some(related) = self.rooms.event_no(part, &id).await?
+        {
+            self.write.del::<RelationRow>(part, &(related, rel_type, place));
+        }
+        self.redact_state(no, &redacted).await?;
+        let room = self.head.room_id.clone();
+        self.write.change(&Change::Redacted { room, no });
+        Ok(())
+    }
+
+    /// The current state, if the event is part of it, and the list of members.
+    async fn redact_state(&mut self, no: EventNo, redacted: &Pdu) -> Result<(), RoomsError> {
+        let Some(name) = redacted.state_name() else { return Ok(()) };
+        self.look_up(std::slice::from_ref(&name)).await?;
+        let known = self.hot.state.peek(&name).cloned().unwrap_or_default();
+        if known.event.as_ref().is_none_or(|(current, _)| *current != no) {
+            return Ok(());
+        }
+        if name.0 == StateEventType::RoomMember
+            && let Ok(user_id) = OwnedUserId::try_from(name.1.as_str())
+        {
+            let user = self.rooms.data().parts().user(&user_id);
+            let member = Membership::of(redacted).member;
+            let row = RoomMember { user_id, no, display_name: None, avatar_url: None };
+            self.write.put::<MemberRow>(self.part(), &(member as u8, user), &row);
+        }
+        self.know(name, Known { number: known.number, event: Some((no, redacted.clone())) });
+        Ok(())
+    }
+}

@@ -74,7 +74,9 @@ fn run(room_version: &str) {
         }
         match once(fixture.server.address, &case.ask(&fixture.fresh_names())) {
             Ok(answer) => mismatches.note(&case.id, &case.expect, &answer, &case.why),
-            Err(error) => mismatches.add(&case.id, "an answer".into(), error.to_string(), &case.why),
+            Err(error) => {
+                mismatches.add(&case.id, "an answer".into(), error.to_string(), &case.why)
+            }
         }
     }
     for (reason, count) in skipped {

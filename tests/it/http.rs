@@ -31,7 +31,11 @@ impl Ask {
 
     /// With an access token; an empty one means none.
     pub fn token(self, token: &str) -> Self {
-        if token.is_empty() { self } else { self.header("authorization", format!("Bearer {token}")) }
+        if token.is_empty() {
+            self
+        } else {
+            self.header("authorization", format!("Bearer {token}"))
+        }
     }
 
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {

@@ -89,7 +89,10 @@ fn placeholders_are_filled_names_first() {
     let text = |text: &str, place| String::from_utf8(filled(text, &names, place)).expect("text");
     assert_eq!(text("/{a}/b", Place::Path), "/x%3Ay/b");
     assert_eq!(text("{rep:2:<<{a},>>}{pad:3}", Place::Elsewhere), "x:y,x:y,aaa");
-    assert_eq!(text(r#"{"n":{nest:2},"o":{nestobj:2}}"#, Place::Elsewhere), r#"{"n":[[]],"o":{"a":{"a":1}}}"#);
+    assert_eq!(
+        text(r#"{"n":{nest:2},"o":{nestobj:2}}"#, Place::Elsewhere),
+        r#"{"n":[[]],"o":{"a":{"a":1}}}"#
+    );
     assert_eq!(filled("\"{hex:e282}\"", &names, Place::Elsewhere), b"\"\xe2\x82\"");
     assert_eq!(text(r#"{"users":{"x":5}}"#, Place::Elsewhere), r#"{"users":{"x":5}}"#);
 }

@@ -88,9 +88,8 @@ impl Server {
 
     /// Lines of the log that should not be there: errors and panics.
     pub fn complaints(&self) -> Vec<String> {
-        let is_bad = |line: &&String| {
-            line.contains("panicked at") || line.contains(r#""level":"ERROR""#)
-        };
+        let is_bad =
+            |line: &&String| line.contains("panicked at") || line.contains(r#""level":"ERROR""#);
         self.log.lock().expect("unpoisoned").iter().filter(is_bad).cloned().collect()
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, num::NonZeroUsize};
 
-use blaupause_accounts::AccountsError;
+use blaupause_accounts::{AccountsError, Secret};
 use blaupause_data::Env;
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -179,11 +179,12 @@ impl App {
                     UserIdentifier::Matrix(id) => id.user.as_str(),
                     _ => return Err(ApiError::unknown("only users are identified here")),
                 };
+                let secret = Secret::new(password.password.clone());
                 let is_same = named == user.as_str() || named == user.localpart();
                 let is_right = is_same
-                    && match self.accounts.verify_password(user, &password.password).await {
+                    && match self.accounts.check_password(user, &secret).await {
                         Ok(()) => true,
-                        Err(AccountsError::WrongCredentials) => false,
+                        Err(AccountsError::WrongPassword) => false,
                         Err(error) => return Err(error.into()),
                     };
                 if !is_right {

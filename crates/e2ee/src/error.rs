@@ -1,3 +1,4 @@
+use blaupause_accounts::AccountsError;
 use blaupause_data::DataError;
 
 /// Why a request about keys or to-device messages was not done.
@@ -30,6 +31,8 @@ pub enum E2eeError {
     /// No such device.
     #[error("unknown device")]
     DeviceUnknown,
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
     /// The store failed.
     #[error(transparent)]
     Data(#[from] DataError),

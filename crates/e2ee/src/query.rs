@@ -57,9 +57,10 @@ impl E2ee {
             })
             .collect();
         let got = want.run(self.data()).await?;
+        let users: Vec<&UserId> = local.iter().map(|(user, ..)| &***user).collect();
+        let names = self.accounts().device_names_of(&users).await?;
         let mut answer = BTreeMap::new();
-        for (user, devices, keys, cross, mine) in local {
-            let names = self.accounts().device_names(user).await.unwrap_or_default();
+        for ((user, devices, keys, cross, mine), names) in local.into_iter().zip(names) {
             let mut found = UserKeys::default();
             for (device, row) in got.many(keys)?.rows {
                 let device = OwnedDeviceId::from(device);

@@ -102,7 +102,7 @@ impl E2ee {
             if !self.data().is_local(user) {
                 continue;
             }
-            let devices = self.accounts().device_names(user).await.unwrap_or_default();
+            let devices = self.accounts().device_names(user).await?;
             for (to, content) in contents {
                 if content.get().len() > CONTENT_BYTES_MAX {
                     return Err(E2eeError::TooLarge("to-device content"));

@@ -1,10 +1,7 @@
 //! What push rules ask about a room.
 
 use blaupause_data::{Member, ReadSet, rows::{HeadRow, MemberRow}};
-use ruma::{
-    RoomId, UInt, UserId,
-    push::{PushConditionPowerLevelsCtx, PushConditionRoomCtx},
-};
+use ruma::{RoomId, UInt, UserId, push::PushConditionRoomCtx};
 
 use crate::{Notify, NotifyError};
 
@@ -30,20 +27,7 @@ impl Notify {
             user.to_owned(),
             name.unwrap_or_else(|| user.localpart().to_owned()),
         );
-        context.power_levels = self.power_levels(room).await?;
+        context.power_levels = self.rooms().power_levels(room).await?.map(Into::into);
         Ok(Some(context))
-    }
-
-    async fn power_levels(
-        &self,
-        room: &RoomId,
-    ) -> Result<Option<PushConditionPowerLevelsCtx>, NotifyError> {
-        let Some(levels) = self.rooms().power_levels(room).await? else { return Ok(None) };
-        Ok(Some(PushConditionPowerLevelsCtx::new(
-            levels.users,
-            levels.users_default,
-            levels.notifications,
-            levels.rules,
-        )))
     }
 }

@@ -36,8 +36,6 @@ pub use messages::{Messages, MessagesQuery};
 pub use summary::Summary;
 
 pub(crate) use names::KeyNumbers;
-pub(crate) use summary::{SUMMARY_TYPES, SummaryParts};
-pub(crate) use timeline::{Gap, Stretch};
 
 /// Who reads. What they may see and what is theirs depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]

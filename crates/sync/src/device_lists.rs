@@ -117,7 +117,7 @@ impl Sync {
 
     /// Those of `others` who are joined to one of `rooms`. Local users only need one look at
     /// their own rooms.
-    async fn who_shares_rooms(
+    pub(crate) async fn who_shares_rooms(
         &self,
         others: &[OwnedUserId],
         rooms: &HashSet<OwnedRoomId>,

@@ -5,14 +5,18 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    num::NonZeroUsize,
     sync::{Arc, Weak},
 };
 
 use blaupause_data::{Change, Data, DataError, Found, Member, Passing, rows::UserRoom};
+use lru::LruCache;
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::sync::{mpsc, watch};
 
+/// Users who have a slot; the one who asked longest ago goes first.
+const SLOTS_MAX: NonZeroUsize = NonZeroUsize::new(20_000).expect("not zero");
 /// Users whose shared rooms still have to be looked up to wake the others there.
 const LOOKUPS_MAX: usize = 10_000;
 
@@ -68,10 +72,11 @@ struct Inner {
     lookups: mpsc::Sender<OwnedUserId>,
 }
 
-#[derive(Default)]
 struct State {
-    slots: HashMap<OwnedUserId, Weak<Slot>>,
+    /// Kept a while after the last request: clients come back at once.
+    slots: LruCache<OwnedUserId, Arc<Slot>>,
     by_room: HashMap<OwnedRoomId, HashMap<OwnedUserId, Weak<Slot>>>,
+    connects: u64,
 }
 
 impl Notifier {
@@ -80,7 +85,7 @@ impl Notifier {
     pub fn new(data: Data) -> Self {
         let (lookups, mut wanted) = mpsc::channel::<OwnedUserId>(LOOKUPS_MAX);
         let notifier =
-            Self(Arc::new(Inner { data: data.clone(), state: Mutex::default(), lookups }));
+            Self(Arc::new(Inner { data: data.clone(), state: Mutex::new(State::new()), lookups }));
         let weak = Arc::downgrade(&notifier.0);
         data.feed().follow(Box::new(move |_, changes| {
             if let Some(inner) = weak.upgrade() {
@@ -107,21 +112,22 @@ impl Notifier {
         notifier
     }
 
-    /// The slot of a user, made if there is none. It stays as long as somebody holds it.
+    /// The slot of a user, made if there is none.
     pub fn connect(&self, user: &UserId) -> Arc<Slot> {
         let mut state = self.0.state.lock();
-        if let Some(slot) = state.slots.get(user).and_then(Weak::upgrade) {
-            return slot;
+        if let Some(slot) = state.slots.get(user) {
+            return Arc::clone(slot);
         }
         let slot = Arc::new(Slot {
             user: user.to_owned(),
             wakes: watch::Sender::new(0),
             rooms: Mutex::default(),
         });
-        state.slots.insert(user.to_owned(), Arc::downgrade(&slot));
-        if state.slots.len() % SWEEP_EVERY == 0 {
+        state.connects += 1;
+        if state.connects % SWEEP_EVERY == 0 {
             state.sweep();
         }
+        state.slots.put(user.to_owned(), Arc::clone(&slot));
         slot
     }
 
@@ -189,7 +195,7 @@ impl Notifier {
     }
 
     fn slot(&self, user: &UserId) -> Option<Arc<Slot>> {
-        self.0.state.lock().slots.get(user).and_then(Weak::upgrade)
+        self.0.state.lock().slots.peek(user).cloned()
     }
 
     fn wake_user(&self, user: &UserId) {
@@ -234,12 +240,15 @@ impl Notifier {
     }
 }
 
-/// Every so many connects, forget slots that nobody holds.
-const SWEEP_EVERY: usize = 256;
+/// Every so many new slots, forget what the index says of those that are gone.
+const SWEEP_EVERY: u64 = 1_024;
 
 impl State {
+    fn new() -> Self {
+        Self { slots: LruCache::new(SLOTS_MAX), by_room: HashMap::new(), connects: 0 }
+    }
+
     fn sweep(&mut self) {
-        self.slots.retain(|_, slot| slot.strong_count() > 0);
         self.by_room.retain(|_, slots| {
             slots.retain(|_, slot| slot.strong_count() > 0);
             !slots.is_empty()

@@ -1,13 +1,13 @@
-//! When typing last changed in each room, counted from the start of the server.
+//! When typing and presence last changed, counted from the start of the server.
 
 use std::{collections::HashMap, sync::Arc};
 
 use blaupause_data::{Data, Passing};
 use parking_lot::Mutex;
-use ruma::{OwnedRoomId, RoomId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId};
 
-/// Rooms whose last typing change is remembered; more than ever type between two syncs.
-const ROOMS_MAX: usize = 100_000;
+/// Rooms and users whose last change is remembered; more than ever change between two syncs.
+const REMEMBERED_MAX: usize = 100_000;
 
 /// Counts what passes without being stored.
 #[derive(Clone)]
@@ -20,6 +20,14 @@ pub(crate) struct PassingLog {
 struct State {
     count: u64,
     typing: HashMap<OwnedRoomId, u64>,
+    presence: HashMap<OwnedUserId, u64>,
+}
+
+fn remember<K: Eq + std::hash::Hash>(changes: &mut HashMap<K, u64>, key: K, count: u64) {
+    if changes.len() >= REMEMBERED_MAX {
+        changes.clear();
+    }
+    changes.insert(key, count);
 }
 
 impl PassingLog {
@@ -30,11 +38,9 @@ impl PassingLog {
             let mut state = state.lock();
             state.count += 1;
             let count = state.count;
-            if let Passing::Typing { room } = passing {
-                if state.typing.len() >= ROOMS_MAX {
-                    state.typing.clear();
-                }
-                state.typing.insert(room.clone(), count);
+            match passing {
+                Passing::Typing { room } => remember(&mut state.typing, room.clone(), count),
+                Passing::Presence { user } => remember(&mut state.presence, user.clone(), count),
             }
         }));
         log
@@ -53,6 +59,16 @@ impl PassingLog {
     /// What a client with this token has seen: nothing, if the token is from another run.
     pub(crate) fn seen(&self, boot: u32, count: u64) -> u64 {
         if boot == self.boot { count } else { 0 }
+    }
+
+    /// Users whose presence changed after `since`.
+    pub(crate) fn presence_since(&self, since: u64) -> Vec<OwnedUserId> {
+        let state = self.state.lock();
+        if state.count <= since {
+            return Vec::new();
+        }
+        let changed = state.presence.iter().filter(|(_, count)| **count > since);
+        changed.map(|(user, _)| user.clone()).collect()
     }
 
     /// Rooms among `rooms` where typing changed after `since`.

@@ -123,7 +123,7 @@ async fn the_same_filter_has_the_same_number() {
     assert_eq!(accounts.create_filter(&alice, &empty).await.expect("small"), 1);
     assert_eq!(accounts.create_filter(&alice, &lazy).await.expect("small"), 0);
     let found = accounts.filter(&alice, "0").await.expect("memory reads").expect("stored");
-    assert!(found.room.state.lazy_load_options.is_enabled());
+    assert!(!found.room.state.lazy_load_options.is_disabled());
     for id in ["2", "-1", "+0", "", "x", "99999999999999999999999"] {
         assert!(accounts.filter(&alice, id).await.expect("memory reads").is_none(), "{id}");
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use blaupause_accounts::{AccountDatum, Scope};
 use blaupause_data::Change;
 use blaupause_e2ee::KeyCounts;
 use ruma::{
@@ -63,16 +64,10 @@ impl Sync {
         if !self.own_data_touched(user, span) {
             return Ok(Vec::new());
         }
-        let since = span.since.unwrap_or_default();
-        let stored = self.accounts().account_data_since(user, None, since, span.until).await?;
-        let mut has_rules = false;
-        let mut events: Vec<_> = stored
-            .iter()
-            .filter_map(|data| {
-                has_rules |= data.kind == "m.push_rules";
-                raw_event(&data.kind, &data.content)
-            })
-            .collect();
+        let stored = self.accounts().account_data_since(user, Scope::Global, span.since).await?;
+        let has_rules = stored.iter().any(|data| data.kind == "m.push_rules");
+        let within = stored.iter().filter(|data| data.pos <= span.until);
+        let mut events: Vec<_> = within.map(AccountDatum::global_event).collect();
         if span.since.is_none() && !has_rules {
             let global = self.notify().ruleset(user).await?;
             let event = json!({ "type": "m.push_rules", "content": { "global": global } });
@@ -103,10 +98,10 @@ impl Sync {
         }) {
             return Ok(Vec::new());
         }
-        let since = span.since.unwrap_or_default();
-        let stored =
-            self.accounts().account_data_since(user, Some(room), since, span.until).await?;
-        Ok(stored.iter().filter_map(|data| raw_event(&data.kind, &data.content)).collect())
+        let scope = Scope::Room(room);
+        let stored = self.accounts().account_data_since(user, scope, span.since).await?;
+        let within = stored.iter().filter(|data| data.pos <= span.until);
+        Ok(within.map(AccountDatum::room_event).collect())
     }
 
     pub(super) async fn add_room_account_data(
@@ -205,7 +200,21 @@ impl Sync {
         moves: &RoomMoves,
         response: &mut v3::Response,
     ) -> Result<(), SyncError> {
-        let _ = (request, span, moves, response);
+        if !self.accounts().presence().is_enabled() {
+            return Ok(());
+        }
+        let changed = self.passing().presence_since(span.passing_since);
+        let sharing = self.who_shares_rooms(&changed, &moves.joined).await?;
+        for user in changed {
+            if (user != request.user && !sharing.contains(&user))
+                || !filter::plain_passes(&request.filter.presence, "m.presence")
+            {
+                continue;
+            }
+            if let Some(event) = self.accounts().presence().event(&user) {
+                response.presence.events.extend(Raw::new(&event).ok());
+            }
+        }
         Ok(())
     }
 
@@ -237,12 +246,6 @@ impl Sync {
         let Some(recent) = self.data().feed().between(since, span.until) else { return true };
         recent.iter().flat_map(|(_, changes)| changes.iter()).any(is_it)
     }
-}
-
-fn raw_event<T>(kind: &str, content: &serde_json::value::RawValue) -> Option<Raw<T>> {
-    serde_json::value::to_raw_value(&json!({ "type": kind, "content": content }))
-        .ok()
-        .map(Raw::from_json)
 }
 
 /// Counts as answers give them: an algorithm that ran out is named with 0.

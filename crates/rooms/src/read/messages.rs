@@ -1,0 +1,95 @@
+//! `GET /rooms/{roomId}/messages`: a page of a room's history.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use blaupause_data::{Event, Place};
+use blaupause_graph::StateRoot;
+use ruma::{
+    OwnedUserId,
+    api::{
+        Direction,
+        client::filter::{LazyLoadOptions, RoomEventFilter},
+    },
+};
+use serde_json::value::RawValue;
+
+use super::{RoomAccess, timeline::Search, token};
+use crate::RoomsError;
+
+/// Events of a page at most, whatever the client asks.
+pub(crate) const PAGE_EVENTS_MAX: usize = 100;
+
+/// Which page.
+#[derive(Clone, Debug)]
+pub struct MessagesQuery {
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub dir: Direction,
+    /// Cut to 1…100.
+    pub limit: u64,
+    pub filter: RoomEventFilter,
+}
+
+/// A page.
+#[derive(Debug)]
+pub struct Messages {
+    pub start: String,
+    /// Where to go on; `None` at the end of the history that the reader may see.
+    pub end: Option<String>,
+    /// In the direction asked.
+    pub chunk: Vec<Box<RawValue>>,
+    /// With lazy loading: the member events of the senders.
+    pub state: Vec<Box<RawValue>>,
+}
+
+/// A client's limit, within bounds.
+pub(crate) fn page_limit(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX).min(PAGE_EVENTS_MAX)
+}
+
+impl RoomAccess {
+    /// A page of the history. With warm caches two round trips.
+    ///
+    /// # Errors
+    /// [`RoomsError::Invalid`] if a token is not one of ours.
+    pub async fn messages(&self, query: &MessagesQuery) -> Result<Messages, RoomsError> {
+        let from = match token::parse_optional(query.from.as_deref())? {
+            Some(from) => from,
+            None if query.dir == Direction::Forward => Place::START,
+            None => self.newest_gap(),
+        };
+        let limit = query.filter.limit.map_or(query.limit, |limit| query.limit.min(limit.into()));
+        let found = self
+            .find(Search {
+                from,
+                to: token::parse_optional(query.to.as_deref())?,
+                dir: query.dir,
+                limit: page_limit(limit).max(1),
+                filter: &query.filter,
+            })
+            .await?;
+        let state = match (&query.filter.lazy_load_options, found.events.first()) {
+            (LazyLoadOptions::Enabled { .. }, Some(first)) => {
+                self.senders(&found.events, first.stored.state_after).await?
+            }
+            _ => Vec::new(),
+        };
+        Ok(Messages {
+            start: from.to_token(),
+            end: found.next.map(Place::to_token),
+            chunk: self.serialize_page(&found.events).await?,
+            state: self.serialize_state(&state),
+        })
+    }
+
+    /// The member events of those who sent something, at a state.
+    pub(crate) async fn senders(
+        &self,
+        events: &[Arc<Event>],
+        state: StateRoot,
+    ) -> Result<Vec<Arc<Event>>, RoomsError> {
+        let senders: BTreeSet<OwnedUserId> =
+            events.iter().map(|event| event.sender.clone()).collect();
+        self.member_events(state, senders).await
+    }
+}

@@ -1,0 +1,13 @@
+//! Rooms on the in-memory store.
+
+mod aliases;
+mod budgets;
+mod create;
+mod directory;
+mod follow;
+mod membership;
+mod redact;
+mod restricted;
+mod send;
+mod state;
+mod upgrade;

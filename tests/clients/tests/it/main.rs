@@ -1,0 +1,17 @@
+//! The library under Element X against a real server. One server per test.
+
+#![recursion_limit = "256"]
+
+mod accounts;
+mod directory;
+mod encryption;
+mod media;
+mod membership;
+mod people;
+mod receipts;
+mod restart;
+mod room_list;
+mod rooms;
+mod threads;
+mod timeline;
+mod unread;

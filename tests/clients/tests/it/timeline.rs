@@ -1,0 +1,189 @@
+//! What a room's timeline makes of events that belong together.
+
+use anyhow::{Context, Result};
+use blaupause_clients::{Person, bodies, item_of, message, scenario, text};
+use matrix_sdk::{
+    room::edit::EditedContent,
+    ruma::{OwnedUserId, events::room::message::RoomMessageEventContentWithoutRelation},
+};
+use matrix_sdk_ui::timeline::{EventTimelineItem, TimelineDetails};
+
+use crate::rooms::talk;
+
+/// Who reacted with this key.
+fn reacted(item: &EventTimelineItem, key: &str) -> Vec<OwnedUserId> {
+    let reactions = item.content().reactions();
+    let senders = reactions.and_then(|reactions| reactions.get(key));
+    senders.map(|senders| senders.keys().cloned().collect()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reaction_appears_and_is_taken_back() {
+    scenario(async |server| {
+        let alice = Person::new(server, "alice").await?;
+        let bob = Person::new(server, "bob").await?;
+        let (here, there) = talk(&alice, &bob, true).await?;
+        let event = here.say("agreed?").await?;
+        there.sees("agreed?").await?;
+        assert!(there.timeline.toggle_reaction(&item_of(&event), "👍").await?);
+        here.shows("bob's reaction", |item| {
+            item.event_id() == Some(&event) && reacted(item, "👍") == [bob.id()]
+        })
+        .await?;
+        there
+            .shows("the reaction back from the server", |item| {
+                let sent = item.content().reactions().and_then(|all| all.get("👍")?.get(&bob.id()));
+                sent.is_some_and(|info| {
+                    matches!(
+                        info.status,
+                        matrix_sdk_ui::timeline::ReactionStatus::RemoteToRemote(_)
+                    )
+                })
+            })
+            .await?;
+        assert!(!there.timeline.toggle_reaction(&item_of(&event), "👍").await?);
+        here.shows("no reaction", |item| {
+            item.event_id() == Some(&event) && reacted(item, "👍").is_empty()
+        })
+        .await?;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_replaces_the_text_for_everybody() {
+    scenario(async |server| {
+        let alice = Person::new(server, "alice").await?;
+        let bob = Person::new(server, "bob").await?;
+        let (here, there) = talk(&alice, &bob, true).await?;
+        let event = here.say("at noon").await?;
+        there.sees("at noon").await?;
+        let later = RoomMessageEventContentWithoutRelation::text_plain("at one");
+        here.timeline.edit(&item_of(&event), EditedContent::RoomMessage(later)).await?;
+        let seen = there.sees("at one").await?;
+        assert_eq!(seen.event_id(), Some(&*event));
+        let message = seen.content().as_message().context("a message")?;
+        assert!(message.is_edited());
+        let shown = bodies(&there.items().await);
+        assert!(!shown.contains(&"at noon".to_owned()), "{shown:?}");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_shows_what_it_answers() {
+    scenario(async |server| {
+        let alice = Person::new(server, "alice").await?;
+        let bob = Person::new(server, "bob").await?;
+        let (here, there) = talk(&alice, &bob, true).await?;
+        let event = here.say("who comes?").await?;
+        there.sees("who comes?").await?;
+        there.timeline.send_reply(text("I do").into(), event.clone()).await?;
+        let reply = here.sees("I do").await?;
+        let answered = reply.content().in_reply_to().context("a reply")?;
+        assert_eq!(answered.event_id, event);
+        here.timeline.fetch_details_for_event(reply.event_id().context("an id")?).await?;
+        let reply = here
+            .shows("what the reply answers", |item| {
+                let answered = item.content().in_reply_to();
+                answered.is_some_and(|answered| answered.event.is_ready())
+            })
+            .await?;
+        let answered = reply.content().in_reply_to().context("a reply")?;
+        let TimelineDetails::Ready(original) = answered.event else { unreachable!("it is ready") };
+        assert_eq!(original.sender, alice.id());
+        let body = original.content.as_message().map(|message| message.body().to_owned());
+        assert_eq!(body.as_deref(), Some("who comes?"));
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redacted_message_is_empty_for_everybody() {
+    scenario(async |server| {
+        let alice = Person::new(server, "alice").await?;
+        let bob = Person::new(server, "bob").await?;
+        let (here, there) = talk(&alice, &bob, true).await?;
+        let event = here.say("my password is …").await?;
+        there.sees("my password is …").await?;
+        here.timeline.redact(&item_of(&event), Some("a slip")).await?;
+        for talk in [&here, &there] {
+            talk.shows("the message redacted", |item| {
+                item.event_id() == Some(&event) && item.content().is_redacted()
+            })
+            .await?;
+        }
+        // A device that comes later gets it without content from the server.
+        let laptop = Person::sign_in(server, "bob").await?;
+        let elsewhere = laptop.open(here.room.room_id()).await?;
+        elsewhere.timeline.paginate_backwards(50).await?;
+        elsewhere
+            .shows("the message redacted", |item| {
+                item.event_id() == Some(&event) && item.content().is_redacted()
+            })
+            .await?;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scrolling_back_shows_every_message_once_and_in_order() {
+    scenario(async |server| {
+        let alice = Person::new(server, "alice").await?;
+        let bob = Person::new(server, "bob").await?;
+        let (here, _there) = talk(&alice, &bob, false).await?;
+        let said: Vec<String> = (0..45).map(|number| format!("message {number}")).collect();
+        for body in &said {
+            here.room.send(text(body)).await?;
+        }
+        // More than a subscription brings: the rest comes page by page.
+        let laptop = Person::sign_in(server, "bob").await?;
+        let elsewhere = laptop.open(here.room.room_id()).await?;
+        elsewhere.sees("message 44").await?;
+        while !elsewhere.timeline.paginate_backwards(10).await? {}
+        let shown: Vec<String> = elsewhere
+            .items()
+            .await
+            .iter()
+            .filter_map(|item| message(item).map(ToOwned::to_owned))
+            .collect();
+        assert_eq!(shown, said);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_two_writers_stand_in_one_order() {
+    scenario(async |server| {
+        let alice = Person::new(server, "alice").await?;
+        let bob = Person::new(server, "bob").await?;
+        let (here, there) = talk(&alice, &bob, true).await?;
+        let write = async |talk: &blaupause_clients::Talk, name: &str| -> Result<()> {
+            for number in 0..8 {
+                talk.timeline.send(text(&format!("{name} {number}")).into()).await?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(write(&here, "alice"), write(&there, "bob"))?;
+        for talk in [&here, &there] {
+            talk.sees("alice 7").await?;
+            talk.sees("bob 7").await?;
+        }
+        let texts = async |talk: &blaupause_clients::Talk| -> Vec<String> {
+            let items = talk.items().await;
+            items.iter().filter_map(|item| message(item).map(ToOwned::to_owned)).collect()
+        };
+        let shown = texts(&here).await;
+        assert_eq!(shown.len(), 16);
+        assert_eq!(shown, texts(&there).await);
+        let of_alice: Vec<_> = shown.iter().filter(|body| body.starts_with("alice")).collect();
+        assert!(of_alice.is_sorted(), "{of_alice:?}");
+        Ok(())
+    })
+    .await;
+}

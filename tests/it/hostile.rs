@@ -1,0 +1,225 @@
+//! Every client endpoint against every kind of wrong input: whatever comes, the answer is an
+//! answer, below 500, and says its error as the spec wants it said.
+
+mod wrong;
+
+use std::io;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    cases::check_health,
+    expect::Mismatches,
+    fixture::Fixture,
+    http::{Answer, Ask, Client, once},
+    paths::{parameters, with_parameters},
+    people::{self, Person},
+    placeholders::{Names, Place, filled},
+};
+
+const ENDPOINTS: &str = include_str!("cases/endpoints.jsonl");
+
+#[derive(Deserialize)]
+struct Endpoint {
+    method: String,
+    path: String,
+    #[serde(default)]
+    query: Vec<String>,
+    /// A plausible one.
+    body: Option<Value>,
+}
+
+/// Somebody to spoil things for, on a server of the test's own.
+struct Victim {
+    fixture: Fixture,
+    client: Client,
+    person: Person,
+    people: usize,
+    mismatches: Mismatches,
+}
+
+impl Victim {
+    fn new() -> Self {
+        let fixture = Fixture::new("12");
+        let client = fixture.server.client();
+        let person = fixture.alice.clone();
+        Self { fixture, client, person, people: 0, mismatches: Mismatches::default() }
+    }
+
+    /// The names for one endpoint's questions: a person that is signed in, and a fresh room, for
+    /// some endpoints sign out or leave.
+    fn names(&mut self) -> Names {
+        let whoami = self.person.ask("GET", "/_matrix/client/v3/account/whoami");
+        if self.client.ask(&whoami).map_or(0, |answer| answer.status) != 200 {
+            self.people += 1;
+            self.person = people::register(&mut self.client, &format!("mallory{}", self.people));
+        }
+        let mut names = self.fixture.fresh_names();
+        let person = self.person.clone();
+        let room = person.create_room(&mut self.client, &json!({ "preset": "private_chat" }));
+        names.insert("event_id", person.send(&mut self.client, &room, "first", "hello"));
+        names.insert("room_id", room);
+        names.insert("user_id", person.id);
+        names.insert("device_id", person.device);
+        names.insert("token", person.token);
+        names
+    }
+
+    fn ask(&mut self, ask: &Ask, what: &str) {
+        self.mismatches.count_one();
+        // A refused request may end the connection that others used before it.
+        let answer = match self.client.ask(ask) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                once(self.fixture.server.address, ask)
+            }
+            outcome => outcome,
+        };
+        let id = format!("{} {}", ask.method, shortened(&ask.target));
+        match answer {
+            Ok(answer) => {
+                if let Some(expected) = objection(&answer, &id) {
+                    self.mismatches.add(&id, expected.to_owned(), answer.shown(), what);
+                }
+            }
+            Err(error) => {
+                self.mismatches.add(&id, "an answer".to_owned(), error.to_string(), what);
+            }
+        }
+    }
+
+    fn finish(mut self) {
+        // The person may have been signed out by the last question; alice is looked for.
+        self.fixture.alice = self.person.clone();
+        let whoami = self.person.ask("GET", "/_matrix/client/v3/account/whoami");
+        if self.client.ask(&whoami).map_or(0, |answer| answer.status) == 401 {
+            self.fixture.alice = people::register(&mut self.client, "survivor");
+        }
+        check_health(&mut self.fixture, &mut self.mismatches);
+        self.mismatches.must_be_none();
+    }
+}
+
+fn shortened(target: &[u8]) -> String {
+    String::from_utf8_lossy(target).chars().take(160).collect()
+}
+
+/// What would have been right.
+fn objection(answer: &Answer, id: &str) -> Option<&'static str> {
+    if answer.status == 0 || answer.status >= 500 {
+        return Some("an answer below 500");
+    }
+    let speaks_json = (id.contains("/_matrix/client") || id.contains("/_matrix/media"))
+        && !id.contains("/fallback/web");
+    if answer.status < 400 || !speaks_json {
+        return None;
+    }
+    // A target that is no URL never reaches the part that knows error codes.
+    let is_http_level = answer.body.is_empty() && id.contains('%');
+    // User-interactive authentication answers 401 with flows.
+    let says_why = answer.errcode().is_some() || answer.json().get("flows").is_some();
+    (!says_why && !is_http_level).then_some("an error code")
+}
+
+fn endpoints() -> impl Iterator<Item = Endpoint> {
+    ENDPOINTS.lines().map(|line| serde_json::from_str(line).expect("an endpoint"))
+}
+
+impl Endpoint {
+    fn path(&self, names: &Names) -> String {
+        let path = with_parameters(&self.path, names);
+        // Long polls shall answer at once.
+        if self.query.iter().any(|key| key == "timeout") { path + "?timeout=0" } else { path }
+    }
+
+    fn ask(&self, path: &str, names: &Names) -> Ask {
+        let ask = Ask::new(&self.method, path).token(&names["token"]);
+        match &self.body {
+            Some(body) => with_body(ask, body, names),
+            None => ask,
+        }
+    }
+}
+
+fn with_body(ask: Ask, body: &Value, names: &Names) -> Ask {
+    let body = filled(&body.to_string(), names, Place::Elsewhere);
+    ask.header("content-type", "application/json").body(body)
+}
+
+/// The txn parameter is new in each question, otherwise only the first one would be looked at.
+fn renew(victim: &Victim, names: &mut Names) {
+    names.insert("txn", victim.fixture.fresh_names()["txn"].clone());
+}
+
+#[test]
+fn no_endpoint_fails_over_a_token_or_a_body_that_is_no_object() {
+    let mut victim = Victim::new();
+    let bodies = wrong::bodies();
+    for endpoint in endpoints() {
+        let mut names = victim.names();
+        for token in ["", "bogus", &names["token"].clone()] {
+            for (kind, body) in &bodies {
+                renew(&victim, &mut names);
+                let ask = Ask::new(&endpoint.method, endpoint.path(&names)).token(token);
+                let ask = match body {
+                    Some(body) => ask.body(body.clone()),
+                    None => ask,
+                };
+                victim.ask(&ask, kind);
+            }
+        }
+    }
+    victim.finish();
+}
+
+#[test]
+fn no_endpoint_fails_over_a_field_of_a_wrong_type() {
+    let mut victim = Victim::new();
+    for endpoint in endpoints() {
+        let Some(body) = &endpoint.body else { continue };
+        let mut names = victim.names();
+        for (what, body) in wrong::mutations(body) {
+            renew(&victim, &mut names);
+            let ask = Ask::new(&endpoint.method, endpoint.path(&names)).token(&names["token"]);
+            victim.ask(&with_body(ask, &body, &names), &what);
+        }
+    }
+    victim.finish();
+}
+
+#[test]
+fn no_endpoint_fails_over_a_query() {
+    let mut victim = Victim::new();
+    for endpoint in endpoints() {
+        let mut names = victim.names();
+        for key in &endpoint.query {
+            for value in wrong::query_values() {
+                renew(&victim, &mut names);
+                let path = endpoint.path(&names);
+                let sign = if path.contains('?') && key != "timeout" { '&' } else { '?' };
+                let path =
+                    if key == "timeout" { with_parameters(&endpoint.path, &names) } else { path };
+                let path = format!("{path}{sign}{key}={value}");
+                victim.ask(&endpoint.ask(&path, &names), "a wrong value in the query");
+            }
+        }
+    }
+    victim.finish();
+}
+
+#[test]
+fn no_endpoint_fails_over_a_path_parameter() {
+    let mut victim = Victim::new();
+    for endpoint in endpoints() {
+        let mut names = victim.names();
+        for parameter in parameters(&endpoint.path) {
+            for value in wrong::path_values() {
+                renew(&victim, &mut names);
+                let spoiled = endpoint.path.replace(parameter, &value);
+                let path = with_parameters(&spoiled, &names);
+                victim.ask(&endpoint.ask(&path, &names), "a wrong value in the path");
+            }
+        }
+    }
+    victim.finish();
+}

@@ -1,0 +1,78 @@
+// A real `blaupause`, on a free port, with a data folder of its own.
+
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { until } from "./until.mjs";
+
+/** The part after the colon of every user id in the tests. */
+export const SERVER_NAME = "blaupause.test";
+
+/** So much of the server's log is shown when a test fails. */
+const TAIL_LINES = 150;
+
+/**
+ * `BLAUPAUSE_BIN`, else what `cargo build` in the checkout makes: in ~/.cache/blaupause-target if
+ * that folder exists (as xtask does), else in `target`.
+ */
+function program() {
+    if (process.env.BLAUPAUSE_BIN) {
+        return process.env.BLAUPAUSE_BIN;
+    }
+    const warm = join(homedir(), ".cache/blaupause-target");
+    const cold = fileURLToPath(new URL("../../../target", import.meta.url));
+    const path = join(existsSync(warm) ? warm : cold, "debug/blaupause");
+    assert(existsSync(path), `no ${path}: build it, or set BLAUPAUSE_BIN`);
+    return path;
+}
+
+/** A running server. Rate limits stay as in production: a real client has to get along with them. */
+export class Server {
+    static async start() {
+        const server = new Server();
+        server.folder = mkdtempSync(join(tmpdir(), "blaupause-js-"));
+        server.log = join(server.folder, "server.log");
+        const config = join(server.folder, "blaupause.toml");
+        const ready = join(server.folder, "ready.json");
+        const data = join(server.folder, "data");
+        const generate = ["generate-config", "--server-name", SERVER_NAME, "--listen", "127.0.0.1:0"];
+        const generated = execFileSync(program(), [...generate, "--data-dir", data], { encoding: "utf8" });
+        assert.match(generated, /mode = "closed"/);
+        const opened = generated.replace('mode = "closed"', 'mode = "open"');
+        writeFileSync(config, `${opened}\n[login.argon2]\nmemory = "1 MiB"\npasses = 1\n`);
+        const log = openSync(server.log, "a");
+        server.process = spawn(program(), ["serve", "--config", config, "--ready-file", ready], {
+            stdio: ["ignore", log, log],
+        });
+        try {
+            const addresses = await until("the server is ready", () => {
+                if (server.process.exitCode !== null) {
+                    return "ended";
+                }
+                return existsSync(ready) && JSON.parse(readFileSync(ready, "utf8"));
+            });
+            assert.notEqual(addresses, "ended", "the server ended");
+            server.url = `http://${addresses.listen[0]}`;
+        } catch (error) {
+            console.error(server.tail());
+            server.stop();
+            throw error;
+        }
+        return server;
+    }
+
+    /** The last lines of the log. */
+    tail() {
+        return readFileSync(this.log, "utf8").split("\n").slice(-TAIL_LINES).join("\n");
+    }
+
+    /** Kill it; its data goes with it. */
+    stop() {
+        this.process.kill("SIGKILL");
+        rmSync(this.folder, { recursive: true, force: true });
+    }
+}

@@ -60,7 +60,10 @@ impl Server {
         let (ready, is_ready) = mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
         let lines = Arc::clone(&log);
-        let reader = std::thread::spawn(move || read_log(stderr, &lines, &ready));
+        let reader = std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || read_log(stderr, &lines, &ready))
+            .expect("a thread");
         let Ok(address) = is_ready.recv_timeout(PATIENCE) else {
             let _ = child.kill();
             panic!("the server did not start:\n{}", log.lock().expect("unpoisoned").join("\n"));

@@ -77,6 +77,10 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "bench" => {
             let tools = Tools::prepare(&dirs)?;
             let mut cargo = tools.cargo();
+            // It looks for the server beside itself.
+            cargo.args(["build", "--release", "--locked", "--bin", "blaupause"]);
+            progress::run(&mut cargo, "building the server")?;
+            let mut cargo = tools.cargo();
             cargo.args(["run", "--release", "--package", "blaupause-bench", "--"]).args(rest);
             progress::run(&mut cargo, "the benchmark")?;
         }

@@ -45,7 +45,7 @@ impl Accounts {
 
     /// Make an account for somebody who holds the shared secret: `mac` is HMAC-SHA1 over nonce,
     /// name, password and `admin` or `notadmin` (and the user type, if one was sent), with a zero
-    /// byte between them.
+    /// byte between them, in hex.
     ///
     /// # Errors
     /// Nonce or MAC are wrong, the name is impossible or taken, the password is weak, or the
@@ -55,7 +55,7 @@ impl Accounts {
         nonce: &str,
         new: NewAccount,
         user_type: Option<&str>,
-        mac: &[u8],
+        mac: &str,
         sign_in: Option<SignIn>,
     ) -> Result<Registered, AccountsError> {
         let secret = self.settings().registration_shared_secret.as_ref();
@@ -74,10 +74,27 @@ impl Accounts {
             wanted.update(user_type.as_bytes());
         }
         // In constant time.
-        wanted.verify_slice(mac).map_err(|_| AccountsError::WrongSharedSecret)?;
+        let mac = from_hex(mac).ok_or(AccountsError::WrongSharedSecret)?;
+        wanted.verify_slice(&mac).map_err(|_| AccountsError::WrongSharedSecret)?;
         let server = self.data().server_name();
         let user_id = new_user_id(&new.localpart, server, Chosen::ByOperator)?;
         let plan = Plan { user_id, admin: new.admin, guest: false, token: None };
         self.add_account(plan, new.password, sign_in).await
     }
+}
+
+/// Bytes of an HMAC-SHA1.
+const MAC_BYTES: usize = 20;
+
+fn from_hex(hex: &str) -> Option<[u8; MAC_BYTES]> {
+    let digits = hex.as_bytes();
+    if digits.len() != 2 * MAC_BYTES {
+        return None;
+    }
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let mut mac = [0; MAC_BYTES];
+    for (byte, pair) in mac.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(mac)
 }

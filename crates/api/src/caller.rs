@@ -14,7 +14,7 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use crate::{ApiError, App};
+use crate::{ApiError, App, limits::ClientAddress};
 
 /// A signed-in user and the device they use.
 #[derive(Clone, Debug)]
@@ -65,6 +65,10 @@ impl Caller for AccessToken {
         } else {
             app.accounts.authenticate(&token).await?
         };
+        let address = request.extensions.get::<ClientAddress>().map(|at| at.0.to_string());
+        let agent = request.headers.get(http::header::USER_AGENT);
+        let agent = agent.and_then(|agent| agent.to_str().ok());
+        app.accounts.note_use(&session, address.as_deref(), agent);
         let user = User {
             user_id: session.user_id.clone(),
             device_id: Some(session.device_id.clone()),

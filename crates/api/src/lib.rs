@@ -14,12 +14,14 @@
 //!
 //! What is deliberately absent: decisions. A handler translates and calls one domain.
 
+mod admin;
 mod app;
 mod call;
 mod caller;
 mod client;
 mod cors;
 mod error;
+mod federation;
 mod json;
 mod limits;
 mod metrics;

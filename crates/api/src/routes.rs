@@ -14,7 +14,7 @@ use http::{Method, Request};
 use ruma::api::{IncomingRequest, path_builder::PathBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{ApiError, App, Call, Caller, client, cors, limits, metrics, reply::reply, wellknown};
+use crate::{ApiError, App, Call, Caller, admin, client, cors, federation, limits, metrics, reply::reply, wellknown};
 
 /// Registers handlers at the paths that ruma knows.
 pub trait Serve {
@@ -95,6 +95,7 @@ fn filter(method: &Method) -> MethodFilter {
 /// Everything this server answers.
 pub fn router(app: App) -> Router {
     let router = client::routes(Router::new());
+    let router = federation::routes(admin::routes(router));
     wellknown::routes(router)
         .fallback(|| async { ApiError::unrecognized().into_response() })
         .method_not_allowed_fallback(|| async { ApiError::wrong_method().into_response() })

@@ -26,7 +26,7 @@
 //! | seq   | t   | R    | data  | place -> event number, state after it |
 //! | seq   | r   | R    | data  | target event, relation, place -> event number |
 //! | seq   | d   | G    | e2ee  | position -> user whose devices changed |
-//! | seq   | s   | R    | rooms | position -> receipt that moved |
+//! | seq   | s   | R    | rooms | position, kind -> receipt that moved |
 //! | seq   | e   | G    | rooms | position -> report of content, room or person |
 //! | state | p   | R    | data  | page number -> trie page |
 //! | state | a   | R    | data  | event number -> auth edges |
@@ -38,6 +38,7 @@
 //! | usr   | p   | U    | accounts | profile |
 //! | usr   | a   | U    | accounts | room or nothing, type -> account data |
 //! | usr   | F   | U    | accounts | number -> filter |
+//! | usr   | R   | R    | rooms | user, kind, thread -> receipt |
 //! | meta  | h   | R    | data  | room head |
 //! | meta  | u   | U    | accounts | account head |
 //! | meta  | P   | S    | store | last position |

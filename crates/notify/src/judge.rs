@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use ruma::{
     RoomId,
     events::AnySyncTimelineEvent,
-    push::{Action, PushConditionRoomCtx, Ruleset, Tweak},
+    push::{Action, PushConditionRoomCtx, Ruleset},
     serde::Raw,
     user_id,
 };
@@ -28,9 +28,7 @@ impl Judgement {
     fn from_actions(actions: &[Action]) -> Self {
         Self {
             notify: actions.iter().any(Action::should_notify),
-            highlight: actions.iter().any(|action| {
-                matches!(action, Action::SetTweak(Tweak::Highlight(value)) if bool::from(*value))
-            }),
+            highlight: actions.iter().any(Action::is_highlight),
         }
     }
 }
@@ -65,8 +63,8 @@ impl JudgedCache {
             Some(known) => known,
             None => {
                 let mut nobody = context.clone();
-                // A name that no event can contain.
-                nobody.user_id = user_id!("@\u{1}:\u{1}.invalid").to_owned();
+                // Somebody whom no event names.
+                nobody.user_id = user_id!("@-:nobody.invalid").to_owned();
                 nobody.user_display_name = "\u{1}".to_owned();
                 let rules = Ruleset::server_default(&nobody.user_id);
                 let judged = Arc::new(ForSomebody {

@@ -204,6 +204,32 @@ impl Rooms {
         Ok(rows.into_iter().filter_map(|(name, _)| name.try_into().ok()).collect())
     }
 
+    /// The room's aliases, for somebody who may read the room.
+    ///
+    /// # Errors
+    /// [`RoomsError::NotJoined`] if the person is not in the room and it is not for everybody.
+    pub async fn aliases_for(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+    ) -> Result<Vec<OwnedRoomAliasId>, RoomsError> {
+        if self.is_joined(user, room).await? || self.is_world_readable(room).await? {
+            return self.aliases_of(room).await;
+        }
+        Err(RoomsError::NotJoined)
+    }
+
+    async fn is_world_readable(&self, room: &RoomId) -> Result<bool, RoomsError> {
+        #[derive(Deserialize)]
+        struct Content {
+            history_visibility: String,
+        }
+        let name = (StateEventType::RoomHistoryVisibility, String::new());
+        let event = self.current_state(room, &[name]).await?.pop().flatten();
+        let content = event.and_then(|event| event.content_as::<Content>());
+        Ok(content.is_some_and(|content| content.history_visibility == "world_readable"))
+    }
+
     /// Whether somebody may set the room's canonical alias: the measure for all that concerns how
     /// the room is found.
     pub(crate) async fn may_name(&self, user: &UserId, room: &RoomId) -> Result<bool, RoomsError> {

@@ -66,6 +66,7 @@ struct Inner {
     settings: Settings,
     lanes: lane::Lanes,
     typing: typing::Typing,
+    key_numbers: read::KeyNumbers,
     /// When a room was last created, in milliseconds since the Unix epoch.
     last_creation: AtomicU64,
 }
@@ -75,7 +76,15 @@ impl Rooms {
     pub fn new(data: Data, accounts: Accounts, settings: Settings) -> Self {
         let lanes = lane::Lanes::new();
         let typing = typing::Typing::default();
-        Self(Arc::new(Inner { data, accounts, settings, lanes, typing, last_creation: AtomicU64::new(0) }))
+        Self(Arc::new(Inner {
+            data,
+            accounts,
+            settings,
+            lanes,
+            typing,
+            key_numbers: read::KeyNumbers::default(),
+            last_creation: AtomicU64::new(0),
+        }))
     }
 
     /// The settings in force.
@@ -95,7 +104,11 @@ impl Rooms {
         &self.0.lanes
     }
 
-    pub(crate) fn typing(&self) -> &typing::Typing {
+    pub(crate) fn typists(&self) -> &typing::Typing {
         &self.0.typing
+    }
+
+    pub(crate) fn key_numbers(&self) -> &read::KeyNumbers {
+        &self.0.key_numbers
     }
 }

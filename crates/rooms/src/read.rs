@@ -35,7 +35,10 @@ pub use members::{JoinedMember, MembersQuery};
 pub use messages::{Messages, MessagesQuery};
 pub use summary::Summary;
 
+pub(crate) use messages::page_limit;
 pub(crate) use names::KeyNumbers;
+pub(crate) use summary::Memberships;
+pub(crate) use token::parse as parse_gap;
 
 /// Who reads. What they may see and what is theirs depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Rows that only this domain writes. Rows of rooms that others read lie in `data`.
 
-use blaupause_data::{StreamPos, row};
+use blaupause_data::{Part, Place, StreamPos, row};
 use blaupause_graph::EventNo;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
@@ -82,4 +82,38 @@ pub struct StoredReport {
     pub user: Option<OwnedUserId>,
     pub reason: Option<String>,
     pub score: Option<i64>,
+}
+
+row! {
+    /// How far somebody has read, by user, kind and thread (empty: outside of threads).
+    pub ReceiptRow: Usr b'R' VersionedStamped, (Part, u8, String) => Receipt
+}
+
+row! {
+    /// Receipts in the order in which they moved: position, kind. A receipt has one such row.
+    pub ReceiptLogRow: Seq b's' Plain, (StreamPos, u8) => Receipt
+}
+
+/// See [`ReceiptRow`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    pub user_id: OwnedUserId,
+    pub kind: ReceiptKind,
+    pub event_id: OwnedEventId,
+    /// Where the event stands.
+    pub place: Place,
+    /// `None`: for the whole room; `main`, or the event id of a thread's root.
+    pub thread: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    pub ts: u64,
+}
+
+/// Who sees a receipt. The number is part of keys.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ReceiptKind {
+    /// `m.read`: everybody in the room.
+    Read = 1,
+    /// `m.read.private`: only its owner.
+    Private = 2,
 }

@@ -45,7 +45,6 @@ pub(crate) struct Pass<'a> {
     pub request: &'a SlidingRequest,
     pub span: Span,
     pub known: Arc<Known>,
-    pub slot: &'a Arc<Slot>,
 }
 
 impl Sync {
@@ -106,7 +105,7 @@ impl Sync {
         let mut span = self.span(known.token);
         let mut response = v5::Response::new(String::new());
         let to_device = self.to_device_extension(request, &mut span).await?;
-        let pass = Pass { request, span, known: Arc::clone(&known), slot };
+        let pass = Pass { request, span, known: Arc::clone(&known) };
         let rooms = self.notifier().rooms(slot).await?;
         let mut configs: BTreeMap<OwnedRoomId, RoomConfig> = BTreeMap::new();
         self.apply_lists(&pass, &rooms, &mut configs, &mut response).await?;

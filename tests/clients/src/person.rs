@@ -11,8 +11,10 @@ use matrix_sdk::{
         OwnedRoomId, OwnedUserId, RoomId,
         api::client::{
             account::register,
+            keys::upload_keys,
             uiaa::{AuthData, Dummy, MatrixUserIdentifier, Password, UserIdentifier},
         },
+        uint,
     },
     sliding_sync,
 };
@@ -25,7 +27,6 @@ use crate::{SERVER_NAME, Server, Talk, until};
 pub const PASSWORD: &str = "correct horse battery staple";
 
 /// A signed-in device that syncs: sliding sync for rooms, and a second connection for keys.
-#[derive(Debug)]
 pub struct Person {
     pub client: Client,
     sync: SyncService,
@@ -62,8 +63,8 @@ impl Person {
         sync.start().await;
         // Others can encrypt for this device only from here on.
         until("the device's one-time keys are on the server", async || {
-            let count = client.encryption().uploaded_key_count().await.ok()?;
-            (count > 0).then_some(())
+            let counts = client.send(upload_keys::v3::Request::new()).await.ok()?;
+            counts.one_time_key_counts.values().any(|count| *count > uint!(0)).then_some(())
         })
         .await?;
         Ok(Self { client, sync, open: Mutex::default(), home })

@@ -13,6 +13,7 @@ use crate::{AccountsError, Settings, SignIn};
 async fn a_deactivated_account_has_nothing_left_and_lets_nobody_in() {
     let world = World::new().await;
     let user = world.user("alice").await;
+    let start = world.data.position();
     let issued = world.sign_in(&user, &SignIn { refresh: true, ..SignIn::default() }).await;
     let login = world.accounts.login_token(&user).await.expect("memory writes");
     let openid = world.accounts.openid_token(&user).await.expect("memory writes");
@@ -38,8 +39,8 @@ async fn a_deactivated_account_has_nothing_left_and_lets_nobody_in() {
     let name = ProfileFieldName::DisplayName;
     assert!(accounts.set_profile_field(&user, &name, &json!("x")).await.is_err());
     accounts.deactivate(&user, false).await.expect("twice is no error");
-    let changes = world.data.feed().between(Default::default(), world.data.position());
-    let changes: Vec<_> = changes.unwrap_or_default().into_iter().flat_map(|(_, c)| c.to_vec()).collect();
+    let changes = world.data.feed().between(start, world.data.position()).unwrap_or_default();
+    let changes: Vec<_> = changes.into_iter().flat_map(|(_, changes)| changes.to_vec()).collect();
     assert!(changes.contains(&Change::Deactivated { user }));
 }
 

@@ -150,10 +150,10 @@ async fn reserved_names_are_for_application_services() {
     assert!(ASKED.load(Ordering::SeqCst));
 }
 
-fn mac(parts: [&str; 4]) -> Vec<u8> {
+fn mac(parts: [&str; 4]) -> String {
     let mut mac = Hmac::<Sha1>::new_from_slice(b"shared").expect("any length");
     mac.update(parts.join("\0").as_bytes());
-    mac.finalize().into_bytes().to_vec()
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn the_shared_secret_makes_accounts_with_a_fresh_nonce_only() {
         password: Some(secret(PASSWORD)),
         admin,
     };
-    let register = |nonce: String, admin, mac: Vec<u8>| async move {
+    let register = |nonce: String, admin, mac: String| async move {
         accounts.register_with_shared_secret(&nonce, new(admin), None, &mac, None).await
     };
     let nonce = accounts.registration_nonce().expect("it is configured");

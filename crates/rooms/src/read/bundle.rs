@@ -218,7 +218,7 @@ impl<'e> Bundler<'e> {
     }
 
     /// The children that count for the reader.
-    fn shown(&self, children: &'e [EventNo]) -> impl Iterator<Item = &'e Event> {
+    fn shown<'c>(&'c self, children: &'c [EventNo]) -> impl Iterator<Item = &'e Event> + use<'c, 'e> {
         children
             .iter()
             .filter_map(|no| self.events.get(no))

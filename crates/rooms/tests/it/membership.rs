@@ -217,10 +217,9 @@ async fn who_takes_no_invitations_gets_none() {
     let alice = server.user("alice");
     let bob = server.account("bob").await;
     let room = server.private_room(&alice).await;
-    let scope = blaupause_accounts::Scope::Global;
-    let config = json!({ "default_action": "block" });
+    let config = blaupause_testkit::raw(&json!({ "default_action": "block" }));
     let kind = "m.invite_permission_config";
-    server.accounts.set_account_data(&bob, scope, kind, &config.to_string()).await.expect("set");
+    server.accounts.set_account_data(&bob, None, kind, &config).await.expect("set");
     let done = server.act(&alice, Action::Invite, &bob, &room).await;
     assert!(matches!(done, Err(RoomsError::InviteBlocked(user)) if user == bob));
     assert_eq!(server.membership(&bob, &room).await, None);

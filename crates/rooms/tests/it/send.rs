@@ -22,7 +22,7 @@ async fn a_repeated_transaction_gives_the_same_event() {
     assert_eq!(messages.iter().filter(|event| event.kind == "m.room.message").count(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_same_transaction_at_the_same_time_gives_one_event() {
     let server = TestServer::new().await;
     let alice = server.user("alice");
@@ -55,7 +55,7 @@ async fn transactions_of_other_people_and_devices_are_others() {
     assert_ne!(a.expect("sent"), b.expect("sent"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_hundred_concurrent_sends_are_a_hundred_events_in_one_order() {
     let server = TestServer::new().await;
     let alice = server.user("alice");

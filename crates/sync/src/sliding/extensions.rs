@@ -67,7 +67,8 @@ impl Sync {
             if let (true, Some(last)) = (page.more, page.messages.last()) {
                 upto.pos = last.pos;
             }
-            let mut answer = response::ToDevice::new(upto.to_string());
+            let mut answer = response::ToDevice::default();
+            answer.next_batch = upto.to_string();
             answer.events = page.messages.into_iter().map(|message| message.event).collect();
             response.extensions.to_device = Some(answer);
         }

@@ -2,10 +2,7 @@
 
 use anyhow::{Context, Result};
 use blaupause_clients::{PASSWORD, Person, scenario, until};
-use matrix_sdk::{
-    Client, Error, HttpError,
-    ruma::api::error::{ErrorKind, IntoHttpError},
-};
+use matrix_sdk::{Client, Error, ruma::api::error::ErrorKind};
 
 use crate::rooms::talk;
 
@@ -17,21 +14,11 @@ pub fn kind(error: &Error) -> String {
     }
 }
 
-/// The same for the calls that give an error of the HTTP layer.
-pub fn http_kind(error: &HttpError) -> String {
-    match error.client_api_error_kind() {
-        Some(kind) => kind.errcode().to_string(),
-        None => error.to_string(),
-    }
-}
-
 /// Wait until the server knows this device no longer.
 pub async fn is_signed_out(client: &Client) -> Result<()> {
     until("the access token is dead", async || {
         let error = client.whoami().await.err()?;
-        let dead = matches!(error.client_api_error_kind(), Some(ErrorKind::UnknownToken(_)))
-            || matches!(error, HttpError::IntoHttp(IntoHttpError::NeedsAuthentication));
-        dead.then_some(())
+        matches!(error.client_api_error_kind(), Some(ErrorKind::UnknownToken(_))).then_some(())
     })
     .await
 }

@@ -6,7 +6,7 @@ use matrix_sdk::{
     RoomState,
     room_directory_search::RoomDirectorySearch,
     ruma::{
-        OwnedRoomOrAliasId,
+        OwnedRoomAliasId, OwnedRoomOrAliasId,
         api::client::room::{
             Visibility,
             create_room::v3::{Request, RoomPreset},
@@ -63,7 +63,10 @@ async fn the_directory_comes_in_pages_without_gap_or_double() {
     scenario(async |server| {
         let alice = Person::new(server, "alice").await?;
         for number in 0..5 {
-            alice.client.create_room(public(&format!("Room {number}"), &format!("r{number}"))).await?;
+            alice
+                .client
+                .create_room(public(&format!("Room {number}"), &format!("r{number}")))
+                .await?;
         }
         let mut search = RoomDirectorySearch::new(alice.client.clone());
         search.search(None, 2, None).await?;
@@ -87,7 +90,7 @@ async fn an_alias_can_be_taken_once() {
         let second = alice.client.create_room(public("Second", "town-hall")).await;
         let error = second.err().context("the alias was given twice")?;
         assert_eq!(crate::accounts::kind(&error), "M_ROOM_IN_USE");
-        let alias = format!("#town-hall:{SERVER_NAME}").try_into()?;
+        let alias: OwnedRoomAliasId = format!("#town-hall:{SERVER_NAME}").try_into()?;
         let resolved = alice.client.resolve_room_alias(&alias).await?;
         assert_eq!(resolved.room_id, first.room_id());
         Ok(())

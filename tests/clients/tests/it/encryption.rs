@@ -20,10 +20,8 @@ async fn is_verified(person: &Person, wanted: VerificationState) -> Result<()> {
 
 async fn recovery_is(person: &Person, wanted: RecoveryState) -> Result<()> {
     let what = format!("recovery of {} is {wanted:?}", person.id());
-    until(&what, async || {
-        (person.client.encryption().recovery().state() == wanted).then_some(())
-    })
-    .await
+    until(&what, async || (person.client.encryption().recovery().state() == wanted).then_some(()))
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,10 +32,8 @@ async fn the_first_login_makes_an_identity_and_a_backup() {
         assert!(status.context("a status")?.is_complete());
         is_verified(&alice, VerificationState::Verified).await?;
         let backups = alice.client.encryption().backups();
-        until("the backup is on", async || {
-            (backups.state() == BackupState::Enabled).then_some(())
-        })
-        .await?;
+        until("the backup is on", async || (backups.state() == BackupState::Enabled).then_some(()))
+            .await?;
         assert!(backups.fetch_exists_on_server().await?);
         let recovery = alice.client.encryption().recovery();
         assert_eq!(recovery.state(), RecoveryState::Disabled);

@@ -107,10 +107,8 @@ async fn a_reserved_address_takes_its_content_later() {
         let reserved = media.create_content_uri().await?;
         let uri = reserved.uri.clone();
         media.upload_preallocated(reserved, &mime::IMAGE_PNG, PICTURE.to_vec()).await?;
-        let wanted = MediaRequestParameters {
-            source: MediaSource::Plain(uri),
-            format: MediaFormat::File,
-        };
+        let wanted =
+            MediaRequestParameters { source: MediaSource::Plain(uri), format: MediaFormat::File };
         assert_eq!(media.get_media_content(&wanted, false).await?, PICTURE);
         Ok(())
     })

@@ -15,8 +15,8 @@ async fn a_new_display_name_and_avatar_reach_the_rooms() {
             alice.client.account().upload_avatar(&mime::IMAGE_PNG, PICTURE.to_vec()).await?;
         until("bob sees both", async || {
             let member = there.room.get_member_no_sync(&alice.id()).await.ok()??;
-            let both = member.display_name() == Some("Alice A.")
-                && member.avatar_url() == Some(&*avatar);
+            let both =
+                member.display_name() == Some("Alice A.") && member.avatar_url() == Some(&*avatar);
             both.then_some(())
         })
         .await?;

@@ -73,10 +73,8 @@ async fn a_private_receipt_reaches_only_ones_own_devices() {
         // The public one comes after it, so if bob knows that one, he was not told of the other.
         send(Sent::Read, public.clone()).await?;
         knows(&there, ReceiptType::Read, unthreaded.clone(), &alice, &public).await?;
-        let leaked = there
-            .room
-            .load_user_receipt(ReceiptType::ReadPrivate, unthreaded, &alice)
-            .await?;
+        let leaked =
+            there.room.load_user_receipt(ReceiptType::ReadPrivate, unthreaded, &alice).await?;
         ensure!(leaked.is_none(), "bob was told: {leaked:?}");
         Ok(())
     })

@@ -112,7 +112,8 @@ async fn the_list_says_how_many_rooms_there_are() {
         let counted = async {
             loop {
                 let state = states.next_now();
-                if let RoomListLoadingState::Loaded { maximum_number_of_rooms: Some(number) } = state
+                if let RoomListLoadingState::Loaded { maximum_number_of_rooms: Some(number) } =
+                    state
                     && number == count
                 {
                     return;

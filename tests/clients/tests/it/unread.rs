@@ -88,10 +88,8 @@ async fn a_room_marked_unread_is_so_on_all_devices() {
         there.say("hello").await?;
         here.sees("hello").await?;
         here.room.set_unread_flag(true).await?;
-        until("the laptop sees it", async || {
-            elsewhere.room.is_marked_unread().then_some(())
-        })
-        .await?;
+        until("the laptop sees it", async || elsewhere.room.is_marked_unread().then_some(()))
+            .await?;
         until("the phone, too", async || here.room.is_marked_unread().then_some(())).await?;
         here.timeline.mark_as_read(Sent::Read).await?;
         until("the laptop sees it read", async || {

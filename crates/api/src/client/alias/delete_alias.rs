@@ -1,0 +1,10 @@
+//! `DELETE /_matrix/client/v3/directory/room/{roomAlias}`
+
+use ruma::api::client::alias::delete_alias::v3::{Request, Response};
+
+use crate::{ApiError, App, Call};
+
+pub(crate) async fn delete_alias(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    app.rooms.remove_alias(&call.who.user_id, &call.body.room_alias).await?;
+    Ok(Response::new())
+}

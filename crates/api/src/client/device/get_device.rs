@@ -1,0 +1,12 @@
+//! `GET /_matrix/client/v3/devices/{deviceId}`
+
+use ruma::api::client::device::get_device::v3::{Request, Response};
+
+use super::device;
+use crate::{ApiError, App, Call};
+
+pub(crate) async fn get_device(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    let found = app.accounts.device(&call.who.user_id, &call.body.device_id).await?;
+    let found = found.ok_or_else(|| ApiError::not_found("there is no such device"))?;
+    Ok(Response::new(device(found)))
+}

@@ -1,0 +1,27 @@
+//! `POST /_matrix/client/v3/publicRooms`
+
+use ruma::{
+    api::client::directory::get_public_rooms_filtered::v3::{Request, Response},
+    directory::RoomNetwork,
+};
+
+use super::page;
+use crate::{ApiError, App, Call};
+
+pub(crate) async fn get_public_rooms_filtered(
+    app: App,
+    call: Call<Request>,
+) -> Result<Response, ApiError> {
+    let Request { server, limit, since, filter, room_network, .. } = call.body;
+    let mut response = Response::new();
+    // There are no bridges yet, so no rooms of other networks.
+    if let RoomNetwork::ThirdParty(_) = room_network {
+        return Ok(response);
+    }
+    let found = page(&app, server.as_deref(), limit, since, filter).await?;
+    response.chunk = found.rooms;
+    response.next_batch = found.next;
+    response.prev_batch = found.previous;
+    response.total_room_count_estimate = u32::try_from(found.total).ok().map(Into::into);
+    Ok(response)
+}

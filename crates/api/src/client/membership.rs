@@ -1,0 +1,58 @@
+//! Who is in a room.
+
+mod ban_user;
+mod forget_room;
+mod invite_user;
+mod join_room_by_id;
+mod join_room_by_id_or_alias;
+mod joined_rooms;
+mod kick_user;
+mod leave_room;
+mod unban_user;
+
+use axum::Router;
+use blaupause_rooms::{ChangeMembership, MembershipAction};
+use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedRoomOrAliasId, RoomId};
+
+use crate::{ApiError, App, Serve, User};
+
+pub(crate) fn routes(router: Router<App>) -> Router<App> {
+    router
+        .serve(ban_user::ban_user)
+        .serve(forget_room::forget_room)
+        .serve(invite_user::invite_user)
+        .serve(join_room_by_id::join_room_by_id)
+        .serve(join_room_by_id_or_alias::join_room_by_id_or_alias)
+        .serve(joined_rooms::joined_rooms)
+        .serve(kick_user::kick_user)
+        .serve(leave_room::leave_room)
+        .serve(unban_user::unban_user)
+}
+
+async fn join(
+    app: &App,
+    user: &User,
+    room: &RoomId,
+    reason: Option<String>,
+) -> Result<(), ApiError> {
+    let action = MembershipAction::Join;
+    let mut change =
+        ChangeMembership::own(room.to_owned(), user.user_id.clone(), action).because(reason);
+    change.as_guest = user.is_guest;
+    app.rooms.change_membership(&change).await?;
+    Ok(())
+}
+
+/// The room that a name or an id stands for.
+pub(in crate::client) async fn room_of(
+    app: &App,
+    name: OwnedRoomOrAliasId,
+) -> Result<OwnedRoomId, ApiError> {
+    match OwnedRoomId::try_from(name) {
+        Ok(room) => Ok(room),
+        Err(alias) => {
+            let alias: OwnedRoomAliasId = alias;
+            Ok(app.rooms.resolve_alias(&alias).await?.room_id)
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! `POST /_matrix/client/v3/rooms/{roomId}/join`
+
+use ruma::api::client::membership::join_room_by_id::v3::{Request, Response};
+
+use super::join;
+use crate::{ApiError, App, Call};
+
+pub(crate) async fn join_room_by_id(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    let Request { room_id, reason, .. } = call.body;
+    join(&app, &call.who, &room_id, reason).await?;
+    Ok(Response::new(room_id))
+}

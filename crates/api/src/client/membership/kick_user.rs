@@ -1,0 +1,14 @@
+//! `POST /_matrix/client/v3/rooms/{roomId}/kick`
+
+use blaupause_rooms::{ChangeMembership, MembershipAction};
+use ruma::api::client::membership::kick_user::v3::{Request, Response};
+
+use crate::{ApiError, App, Call};
+
+pub(crate) async fn kick_user(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    let Request { room_id, user_id, reason, .. } = call.body;
+    let action = MembershipAction::Kick;
+    let change = ChangeMembership::of(room_id, call.who.user_id, user_id, action).because(reason);
+    app.rooms.change_membership(&change).await?;
+    Ok(Response::new())
+}

@@ -1,0 +1,82 @@
+//! `POST /_matrix/client/v3/createRoom`
+
+use blaupause_rooms::{CreateRoom, InitialState, Preset, RoomsError};
+use ruma::{
+    api::client::room::{
+        Visibility,
+        create_room::v3::{Request, Response, RoomPreset},
+    },
+    events::StateEventType,
+    serde::Raw,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
+
+use crate::{ApiError, App, Call};
+
+pub(crate) async fn create_room(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    if call.who.is_guest {
+        return Err(ApiError::guest());
+    }
+    let body = call.body;
+    if !body.invite_3pid.is_empty() {
+        return Err(RoomsError::ThirdPartyInvite.into());
+    }
+    let request = CreateRoom {
+        creator: call.who.user_id,
+        version: body.room_version,
+        preset: body.preset.map(preset).transpose()?,
+        published: is_published(&body.visibility)?,
+        creation_content: object(body.creation_content, "creation_content")?,
+        power_levels: object(body.power_level_content_override, "power_level_content_override")?,
+        initial_state: body
+            .initial_state
+            .iter()
+            .map(|event| initial_state(event.json()))
+            .collect::<Result<_, _>>()?,
+        name: body.name,
+        topic: body.topic,
+        alias: body.room_alias_name.filter(|name| !name.is_empty()),
+        invite: body.invite,
+        is_direct: body.is_direct,
+    };
+    let room = app.rooms.create(request).await?;
+    Ok(Response::new(room))
+}
+
+fn preset(preset: RoomPreset) -> Result<Preset, ApiError> {
+    match preset {
+        RoomPreset::PrivateChat => Ok(Preset::Private),
+        RoomPreset::TrustedPrivateChat => Ok(Preset::TrustedPrivate),
+        RoomPreset::PublicChat => Ok(Preset::Public),
+        _ => Err(ApiError::invalid_param("unknown preset")),
+    }
+}
+
+pub(in crate::client) fn is_published(visibility: &Visibility) -> Result<bool, ApiError> {
+    match visibility {
+        Visibility::Public => Ok(true),
+        Visibility::Private => Ok(false),
+        _ => Err(ApiError::invalid_param("unknown visibility")),
+    }
+}
+
+fn object<T>(raw: Option<Raw<T>>, name: &str) -> Result<Map<String, Value>, ApiError> {
+    let Some(raw) = raw else { return Ok(Map::new()) };
+    serde_json::from_str(raw.json().get())
+        .map_err(|_| ApiError::bad_json(format!("`{name}` is an object")))
+}
+
+fn initial_state(json: &RawValue) -> Result<InitialState, ApiError> {
+    #[derive(Deserialize)]
+    struct Event {
+        #[serde(rename = "type")]
+        kind: StateEventType,
+        #[serde(default)]
+        state_key: String,
+        content: Box<RawValue>,
+    }
+    let Event { kind, state_key, content } = serde_json::from_str(json.get())
+        .map_err(|_| ApiError::bad_json("an initial state event has a type and a content"))?;
+    Ok(InitialState { kind, state_key, content })
+}

@@ -1,0 +1,10 @@
+//! `POST /_matrix/client/v3/logout`
+
+use ruma::api::client::session::logout::v3::{Request, Response};
+
+use crate::{ApiError, App, Call, client::device::remove_devices};
+
+pub(crate) async fn logout(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    remove_devices(&app, &call.who.user_id, &[call.who.session.device_id.clone()]).await?;
+    Ok(Response::new())
+}

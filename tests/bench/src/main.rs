@@ -1,0 +1,115 @@
+//! Measures a homeserver from outside, as clients see it: `cargo xtask bench`.
+//!
+//! Knows nothing of Blaupause but its command line, so that `--url` measures any other homeserver
+//! with the same questions. Start reading in `scenario/messages.rs`; `target.rs` starts and watches
+//! the server, `client.rs` speaks HTTP, `report.rs` prints.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures real time, and its clients are tasks of its own"
+)]
+
+mod client;
+mod numbers;
+mod people;
+mod report;
+mod scenario;
+mod target;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+
+use crate::{report::Report, target::Target};
+
+/// Measure a homeserver. Without options: everything, against a server of its own on a fresh
+/// folder, with durable acknowledgement.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "blaupause-bench")]
+pub struct Wanted {
+    /// What to measure; several times for several.
+    #[arg(long = "only", value_enum)]
+    scenarios: Vec<Scenario>,
+    /// The program to start. Default: `blaupause` beside this program.
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// Measure a server that runs already, such as http://127.0.0.1:8008. It must allow open
+    /// registration without a captcha, and its rate limits must be off. Plain HTTP only.
+    #[arg(long, conflicts_with = "server")]
+    url: Option<http::Uri>,
+    /// With --url: the server's processes on this machine, for CPU and memory.
+    #[arg(long, requires = "url")]
+    pid: Vec<u32>,
+    /// Where the server of its own keeps its data; a subfolder is made and deleted. The disk under
+    /// it decides how long a message takes to be durable. Default: the system's temporary folder.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Registrations.
+    #[arg(long, default_value_t = 1_000)]
+    users: usize,
+    /// Members of the room, each with a /sync that waits.
+    #[arg(long, default_value_t = 100)]
+    members: usize,
+    /// Members who send, each one message after the other.
+    #[arg(long, default_value_t = 16)]
+    senders: usize,
+    /// Messages sent into the room, after a tenth of that for warming up.
+    #[arg(long, default_value_t = 4_000)]
+    messages: usize,
+    /// Rooms of the user whose first sync is measured.
+    #[arg(long, default_value_t = 200)]
+    rooms: usize,
+    /// Messages in each of these rooms.
+    #[arg(long, default_value_t = 20)]
+    room_messages: usize,
+    /// Clients that wait in /sync with nothing to see.
+    #[arg(long, default_value_t = 1_000)]
+    idle: usize,
+    /// The JSON file. Default: bench.json beside this program.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Registration of many users, with the password hash as configured by default.
+    Register,
+    /// One room: members who wait in /sync, some who send.
+    Messages,
+    /// The first /sync and sliding sync of a user in many rooms.
+    FirstSync,
+    /// Memory of an empty server and of many idle clients.
+    Idle,
+}
+
+impl Scenario {
+    const ALL: [Self; 4] = [Self::Register, Self::Messages, Self::FirstSync, Self::Idle];
+}
+
+fn main() -> Result<()> {
+    let wanted = Wanted::parse();
+    // One thread drives all clients: what it takes from the machine stays the same everywhere, and
+    // is reported.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(tokio::task::LocalSet::new().run_until(run(&wanted)))
+}
+
+async fn run(wanted: &Wanted) -> Result<()> {
+    let mut report = Report::new(wanted)?;
+    let scenarios =
+        if wanted.scenarios.is_empty() { &Scenario::ALL[..] } else { &wanted.scenarios[..] };
+    for scenario in scenarios {
+        // A fresh server each: what one leaves in memory must not count for the next.
+        let cheap_passwords = *scenario != Scenario::Register;
+        let target = Target::open(wanted, cheap_passwords).await?;
+        let lines = match scenario {
+            Scenario::Register => scenario::register::run(wanted, &target).await?,
+            Scenario::Messages => scenario::messages::run(wanted, &target).await?,
+            Scenario::FirstSync => scenario::first_sync::run(wanted, &target).await?,
+            Scenario::Idle => scenario::idle::run(wanted, &target).await?,
+        };
+        report.add(lines);
+        target.close()?;
+    }
+    report.finish(wanted)
+}

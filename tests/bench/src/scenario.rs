@@ -1,0 +1,6 @@
+//! What is measured.
+
+pub mod first_sync;
+pub mod idle;
+pub mod messages;
+pub mod register;

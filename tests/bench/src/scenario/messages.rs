@@ -1,0 +1,192 @@
+//! One busy room: members who wait in /sync, some of whom send.
+//!
+//! A message carries its number; who sees the number in a /sync has got the message.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use http::Method;
+use serde_json::json;
+use tokio::{sync::Notify, task::JoinSet, time::timeout};
+
+use crate::{
+    Wanted,
+    client::{Client, encoded, next_batch},
+    numbers::{mib, ms, quantile, rounded},
+    people,
+    report::{Line, Span, Spent, line},
+    target::Target,
+};
+
+const NAME: &str = "messages";
+/// Stands before the number in a message.
+const MARK: &[u8] = b"bench-message-";
+/// Digits of the number.
+const DIGITS: usize = 8;
+/// So that a client that falls behind gets no gap instead of messages.
+const TIMELINE_MAX: usize = 500;
+/// After the last message was sent, everybody has seen everything within this.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the clients know together.
+struct Board {
+    /// When each message's send began, by its number.
+    begun: RefCell<Vec<Instant>>,
+    send_times: RefCell<Vec<Duration>>,
+    delivery_times: RefCell<Vec<Duration>>,
+    /// How often a message was seen by somebody who had not seen it before.
+    seen: Cell<usize>,
+    progress: Notify,
+}
+
+pub async fn run(wanted: &Wanted, target: &Target) -> Result<Vec<Line>> {
+    ensure!(wanted.senders <= wanted.members, "senders are members: --senders <= --members");
+    let people = people::register(&target.url, wanted.members).await?;
+    let room = people::create_room(&mut people[0].client(&target.url)).await?;
+    for person in &people {
+        people::join(&mut person.client(&target.url), &room).await?;
+    }
+    let before = target.usage();
+
+    let board = Rc::new(Board {
+        begun: RefCell::default(),
+        send_times: RefCell::default(),
+        delivery_times: RefCell::default(),
+        seen: Cell::new(0),
+        progress: Notify::new(),
+    });
+    let mut readers = JoinSet::new();
+    for person in &people {
+        let client = person.client(&target.url);
+        readers.spawn_local(read(client, Rc::clone(&board)));
+    }
+    let senders = || people[..wanted.senders].iter().map(|one| one.client(&target.url)).collect();
+    // Warm up: connections, caches, the readers' first sync.
+    send_all(senders(), &room, &board, wanted.messages / 10).await?;
+    wait_until_seen(&board, wanted.members, &mut readers).await?;
+    board.send_times.borrow_mut().clear();
+    board.delivery_times.borrow_mut().clear();
+
+    let span = Span::start(target)?;
+    send_all(senders(), &room, &board, wanted.messages).await?;
+    let sent = span.end(target)?;
+    wait_until_seen(&board, wanted.members, &mut readers).await?;
+    let delivered = span.end(target)?;
+    readers.shutdown().await;
+    let after = target.usage();
+    let mut lines = figures(wanted, &board, &sent, &delivered);
+    if let Some((before, after)) = before.zip(after) {
+        lines.push(line(NAME, "memory before", mib(before.rss), "MiB"));
+        lines.push(
+            line(NAME, "memory after", mib(after.rss), "MiB")
+                .note("includes the database's buffers and caches, up to their configured sizes"),
+        );
+    }
+    Ok(lines)
+}
+
+fn figures(wanted: &Wanted, board: &Board, sent: &Spent, delivered: &Spent) -> Vec<Line> {
+    let what = format!(
+        "{} members syncing, {} senders, {} messages",
+        wanted.members, wanted.senders, wanted.messages
+    );
+    let per_second = rounded(wanted.messages as f64 / sent.time.as_secs_f64());
+    let send = &mut *board.send_times.borrow_mut();
+    let delivery = &mut *board.delivery_times.borrow_mut();
+    let mut lines = vec![
+        line(NAME, &what, per_second, "/s").note(sent.limit()),
+        line(NAME, "send, p50", ms(quantile(send, 0.5)), "ms")
+            .note("until it is durable and answered"),
+        line(NAME, "send, p95", ms(quantile(send, 0.95)), "ms"),
+        line(NAME, "delivery, p50", ms(quantile(delivery, 0.5)), "ms")
+            .note("from the beginning of the send until it is in another member's /sync"),
+        line(NAME, "delivery, p95", ms(quantile(delivery, 0.95)), "ms"),
+    ];
+    if let Some(cpu) = delivered.cpu_per(wanted.messages, 1_000.0) {
+        lines.push(
+            line(NAME, "CPU per 1,000 messages", cpu, "s")
+                .note(format!("sending and delivering to all; {}", delivered.limit())),
+        );
+    }
+    lines
+}
+
+async fn send_all(senders: Vec<Client>, room: &str, board: &Rc<Board>, count: usize) -> Result<()> {
+    let (room, board) = (room.to_owned(), Rc::clone(board));
+    people::in_parallel(senders, (0..count).collect(), async move |client, _| {
+        let started = Instant::now();
+        let number = {
+            let mut begun = board.begun.borrow_mut();
+            begun.push(started);
+            begun.len() - 1
+        };
+        let mark = String::from_utf8_lossy(MARK);
+        let text = format!("{mark}{number:0DIGITS$} and some words that somebody might say");
+        people::send(client, &room, &format!("n{number}"), &text).await?;
+        board.send_times.borrow_mut().push(started.elapsed());
+        Ok(())
+    })
+    .await?;
+    Ok(())
+}
+
+/// Until every member has seen every message.
+async fn wait_until_seen(
+    board: &Board,
+    members: usize,
+    readers: &mut JoinSet<Result<()>>,
+) -> Result<()> {
+    let wanted = board.begun.borrow().len() * members;
+    let all = async {
+        while board.seen.get() < wanted {
+            board.progress.notified().await;
+        }
+    };
+    if timeout(PATIENCE, all).await.is_err() {
+        if let Some(ended) = readers.try_join_next() {
+            ended??;
+        }
+        let seen = board.seen.get();
+        anyhow::bail!("of {wanted} deliveries only {seen} came: messages are missing in /sync");
+    }
+    Ok(())
+}
+
+/// A member's /sync, over and over.
+async fn read(mut client: Client, board: Rc<Board>) -> Result<()> {
+    let filter = json!({
+        "presence": { "not_types": ["*"] },
+        "room": { "state": { "lazy_load_members": true }, "timeline": { "limit": TIMELINE_MAX } },
+    });
+    let filter = encoded(&filter.to_string());
+    let mut since = String::new();
+    loop {
+        let path = format!("/_matrix/client/v3/sync?timeout=30000&filter={filter}{since}");
+        let answer = client.must(Method::GET, &path, None).await?;
+        since = format!("&since={}", next_batch(&answer)?);
+        note_messages(&board, &answer);
+    }
+}
+
+fn note_messages(board: &Board, answer: &[u8]) {
+    let now = Instant::now();
+    let mut found = 0;
+    let mut rest = answer;
+    while let Some(at) = rest.windows(MARK.len()).position(|window| window == MARK) {
+        rest = &rest[at + MARK.len()..];
+        let digits = rest.get(..DIGITS).and_then(|text| std::str::from_utf8(text).ok());
+        let Some(number) = digits.and_then(|text| text.parse::<usize>().ok()) else { continue };
+        if let Some(begun) = board.begun.borrow().get(number) {
+            board.delivery_times.borrow_mut().push(now.duration_since(*begun));
+            found += 1;
+        }
+    }
+    if found > 0 {
+        board.seen.set(board.seen.get() + found);
+        board.progress.notify_one();
+    }
+}

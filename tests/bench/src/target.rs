@@ -1,0 +1,182 @@
+//! The measured server: started here, or running already.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use http::Uri;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::Wanted;
+
+const START_MAX: Duration = Duration::from_secs(60);
+const SERVER_NAME: &str = "bench.example";
+
+/// Where the questions go, and which processes are watched meanwhile.
+pub struct Target {
+    pub url: Uri,
+    pids: Vec<u32>,
+    own: Option<Own>,
+}
+
+/// A server of our own and its folder.
+struct Own {
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // After `close` it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the processes have used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// User and system time of all threads.
+    pub cpu: Duration,
+    /// Resident memory, bytes.
+    pub rss: u64,
+}
+
+impl Target {
+    /// # Errors
+    /// If the server does not start or does not answer.
+    pub async fn open(wanted: &Wanted, cheap_passwords: bool) -> Result<Self> {
+        let target = match &wanted.url {
+            Some(url) => {
+                ensure!(url.scheme_str() == Some("http"), "--url must begin with http://");
+                Self { url: url.clone(), pids: wanted.pid.clone(), own: None }
+            }
+            None => start(wanted, cheap_passwords).await?,
+        };
+        let mut client = crate::client::Client::new(&target.url);
+        client.must(http::Method::GET, "/_matrix/client/versions", None).await?;
+        Ok(target)
+    }
+
+    pub const fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// None if no process is known: a server on another machine.
+    pub fn usage(&self) -> Option<Usage> {
+        let mut sum = Usage::default();
+        for pid in &self.pids {
+            let one = usage_of(&format!("/proc/{pid}")).ok()?;
+            sum.cpu += one.cpu;
+            sum.rss += one.rss;
+        }
+        (!self.pids.is_empty()).then_some(sum)
+    }
+
+    /// Ask our own server to stop, so that an error at its end is seen.
+    ///
+    /// # Errors
+    /// If it does not end well.
+    pub fn close(mut self) -> Result<()> {
+        let Some(own) = &mut self.own else { return Ok(()) };
+        let pid = i32::try_from(own.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = pid.context("a process id")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let status = own.child.wait()?;
+        ensure!(status.success(), "the server ended with {status}");
+        Ok(())
+    }
+}
+
+/// This program's own use: it shares the machine with the server.
+pub fn own_usage() -> Result<Usage> {
+    usage_of("/proc/self")
+}
+
+fn usage_of(folder: &str) -> Result<Usage> {
+    let stat = fs::read_to_string(format!("{folder}/stat"))?;
+    // The second field is a name in parentheses that may hold anything; utime is field 14.
+    let fields = stat.rsplit_once(") ").context("no name in stat")?.1.split(' ');
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|text| text.parse::<u64>().ok()).sum();
+    let per_second = rustix::param::clock_ticks_per_second();
+    let status = fs::read_to_string(format!("{folder}/status"))?;
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let rss = rss.and_then(|text| text.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    Ok(Usage {
+        cpu: Duration::from_secs_f64(ticks as f64 / per_second as f64),
+        rss: rss.context("no VmRSS in status")? * 1024,
+    })
+}
+
+fn program(wanted: &Wanted) -> Result<PathBuf> {
+    if let Some(server) = &wanted.server {
+        return Ok(server.clone());
+    }
+    let beside = std::env::current_exe()?.with_file_name("blaupause");
+    ensure!(
+        beside.is_file(),
+        "{} is not there: run `cargo xtask bench`, or name the program with --server",
+        beside.display()
+    );
+    Ok(beside)
+}
+
+async fn start(wanted: &Wanted, cheap_passwords: bool) -> Result<Target> {
+    let folder = match &wanted.data {
+        Some(folder) => TempDir::with_prefix_in("bench-", folder)?,
+        None => TempDir::with_prefix("blaupause-bench-")?,
+    };
+    let config = folder.path().join("b.toml");
+    fs::write(&config, configuration(folder.path(), cheap_passwords))?;
+    let ready = folder.path().join("ready.json");
+    let program = program(wanted)?;
+    let child = Command::new(&program)
+        .arg("serve")
+        .arg("--config")
+        .arg(&config)
+        .arg("--ready-file")
+        .arg(&ready)
+        .stdin(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let mut own = Own { child, _folder: folder };
+    let url = wait_until_ready(&mut own.child, &ready).await?;
+    Ok(Target { url, pids: vec![own.child.id()], own: Some(own) })
+}
+
+/// The defaults, apart from what stands here.
+fn configuration(folder: &Path, cheap_passwords: bool) -> String {
+    let folder = folder.display();
+    let argon2 =
+        if cheap_passwords { "[login.argon2]\nmemory = \"8 KiB\"\npasses = 1\n" } else { "" };
+    format!(
+        "[server]\nname = \"{SERVER_NAME}\"\nlisten = [\"127.0.0.1:0\"]\n\
+         [log]\nfilter = \"error\"\n\
+         [storage]\npath = \"{folder}/db\"\n\
+         [media]\npath = \"{folder}/media\"\n\
+         [registration]\nmode = \"open\"\n\
+         [rate_limits]\nenabled = false\n{argon2}"
+    )
+}
+
+async fn wait_until_ready(child: &mut Child, ready: &Path) -> Result<Uri> {
+    let started = Instant::now();
+    while started.elapsed() < START_MAX {
+        if let Ok(text) = fs::read_to_string(ready)
+            && let Ok(addresses) = serde_json::from_str::<Value>(&text)
+        {
+            let address = addresses["listen"][0].as_str().context("no address in use")?;
+            return Ok(format!("http://{address}").parse()?);
+        }
+        if let Some(status) = child.try_wait()? {
+            bail!("the server ended at the start: {status}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bail!("the server was not ready within {} s", START_MAX.as_secs());
+}

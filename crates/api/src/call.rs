@@ -23,7 +23,6 @@ const BACKUP_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A request with its caller.
-#[derive(Debug)]
 pub struct Call<R: Metadata>
 where
     R::Authentication: Caller,

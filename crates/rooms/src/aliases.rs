@@ -157,7 +157,7 @@ impl Rooms {
         alias: &RoomAliasId,
         room: &RoomId,
     ) -> Result<(), RoomsError> {
-        self.in_turn(async || {
+        self.in_turn(|| Box::pin(async {
             let mut lane = self.lane(room).await?;
             let mut batch = Appending::new(self, lane.room()?);
             let name = (StateEventType::RoomCanonicalAlias, String::new());
@@ -189,7 +189,7 @@ impl Rooms {
             let write = batch.finish();
             lane.commit(self.data(), write).await?;
             Ok(())
-        })
+        }))
         .await
     }
 

@@ -88,7 +88,7 @@ impl Rooms {
         let profile = self.profile(user).await?;
         for room in self.data().joined_rooms(user).await? {
             let done = self
-                .in_turn(async || {
+                .in_turn(|| Box::pin(async {
                     let mut lane = self.lane(&room).await?;
                     let mut batch = Appending::new(self, lane.room()?);
                     if batch.membership(user).await? != Some(Member::Join) {
@@ -110,7 +110,7 @@ impl Rooms {
                     let write = batch.finish();
                     lane.commit(self.data(), write).await?;
                     Ok(())
-                })
+                }))
                 .await;
             ignore_refusal(done)?;
         }

@@ -50,10 +50,19 @@ pub use create::{CreateRoom, InitialState, Preset};
 pub use directory::{DirectoryPage, DirectoryQuery};
 pub use error::RoomsError;
 pub use membership::{ChangeMembership, MembershipAction};
+pub use read::{
+    Context, ContextQuery, EventInRoom, InitialSync, JoinedMember, MembersQuery, Messages,
+    MessagesQuery, Reader, RoomAccess, Summary, filter,
+};
+pub use receipts::{NewReceipt, ReadUpTo, ReceiptContent, ReceiptEntry};
 pub use redact::Redact;
+pub use relations::{Relations, RelationsQuery, Threads, ThreadsQuery};
 pub use report::{Report, Reported};
+pub use rows::ReceiptKind;
+pub use search::{SearchQuery, SearchResult, SearchResults};
 pub use send::{SendEvent, SendState, Transaction};
-pub use settings::Settings;
+pub use settings::{SUPPORTED_VERSIONS, Settings};
+pub use spaces::{Hierarchy, HierarchyQuery};
 pub use upgrade::UpgradeRoom;
 
 /// Rooms of this server. Cheap to clone.

@@ -117,7 +117,7 @@ impl Rooms {
         if let Some(reason) = &change.reason {
             content.insert("reason".to_owned(), json!(reason));
         }
-        self.in_turn(async || {
+        self.in_turn(|| Box::pin(async {
             let mut lane = self.lane(&change.room).await?;
             let mut batch = Appending::new(self, lane.room()?);
             let now = batch.membership(&change.target).await?;
@@ -137,7 +137,7 @@ impl Rooms {
             let write = batch.finish();
             lane.commit(self.data(), write).await?;
             Ok(())
-        })
+        }))
         .await
     }
 
@@ -209,7 +209,7 @@ impl Rooms {
             }
             _ => {}
         }
-        self.in_turn(async || {
+        self.in_turn(|| Box::pin(async {
             let mut lane = self.lane(&request.room).await?;
             let mut batch = Appending::new(self, lane.room()?);
             let mut content = given.clone();
@@ -229,7 +229,7 @@ impl Rooms {
             let write = batch.finish();
             lane.commit(self.data(), write).await?;
             Ok(event)
-        })
+        }))
         .await
     }
 

@@ -1,1 +1,278 @@
-//! (read side, to be written)
+//! `POST /search`: messages that contain some words (client-server API, "Server side search").
+//!
+//! There is no index: the newest events of the user's rooms are looked through. What is older than
+//! [`EVENTS_MAX`] events (over all rooms searched), or than [`ROOM_EVENTS_MAX`] in one room, is not
+//! found, nor is anything in encrypted rooms.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use blaupause_data::{
+    Event, Member, Order, Part, ReadSet,
+    rows::TimelineRow,
+};
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    api::client::filter::RoomEventFilter,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    Rooms, RoomsError,
+    read::{Context, EventInRoom, Reader, RoomAccess, filter, page_limit},
+};
+
+/// Rooms that are searched: those with the newest changes of the user's membership first.
+const ROOMS_MAX: usize = 200;
+/// Newest events of a room that are looked through.
+const ROOM_EVENTS_MAX: u32 = 2_000;
+/// Events that are looked through in all.
+const EVENTS_MAX: usize = 20_000;
+/// Events that are read in one go.
+const STEP_EVENTS: usize = 1_000;
+/// Hits that are kept; the count says no more than this.
+const HITS_MAX: usize = 1_000;
+/// Hits of a page when the client does not say.
+const PAGE_HITS_DEFAULT: u64 = 10;
+/// Events of context on each side of a hit.
+const CONTEXT_EVENTS_MAX: u64 = 20;
+/// Words of a search term; further ones do not count.
+const WORDS_MAX: usize = 20;
+/// Longest search term, in bytes.
+const TERM_BYTES_MAX: usize = 1_000;
+
+/// What to search.
+#[derive(Clone, Debug)]
+pub struct SearchQuery {
+    /// Words that all have to occur, in any order and any case.
+    pub term: String,
+    /// Which of `content.body`, `content.name`, `content.topic`; empty: all.
+    pub keys: Vec<String>,
+    pub filter: RoomEventFilter,
+    /// Best hits first instead of newest.
+    pub by_rank: bool,
+    /// Events before and after each hit, if wanted; cut to 20.
+    pub context: Option<(u64, u64)>,
+    /// The state of the rooms with hits.
+    pub include_state: bool,
+    pub next_batch: Option<String>,
+}
+
+/// A hit.
+#[derive(Debug)]
+pub struct SearchResult {
+    pub rank: f64,
+    pub room: OwnedRoomId,
+    pub sender: OwnedUserId,
+    pub event: EventInRoom,
+    pub json: Box<RawValue>,
+    pub context: Option<Context>,
+}
+
+/// A page of hits.
+#[derive(Debug)]
+pub struct SearchResults {
+    /// Hits in all, as far as was looked.
+    pub count: usize,
+    /// Words that were searched, in lower case.
+    pub highlights: Vec<String>,
+    pub results: Vec<SearchResult>,
+    pub state: BTreeMap<OwnedRoomId, Vec<Box<RawValue>>>,
+    pub next_batch: Option<String>,
+}
+
+struct Hit {
+    access: RoomAccess,
+    event: Arc<Event>,
+    rank: usize,
+}
+
+impl Rooms {
+    /// Search the rooms that the reader is in, or was.
+    ///
+    /// # Errors
+    /// [`RoomsError::Invalid`] if there is nothing to search for, or the token is not ours.
+    pub async fn search(
+        &self,
+        reader: &Reader,
+        query: &SearchQuery,
+    ) -> Result<SearchResults, RoomsError> {
+        let words = words(&query.term)?;
+        let skip = query.next_batch.as_deref().map_or(Ok(0), parse_token)?;
+        let mut hits = self.hits(reader, query, &words).await?;
+        let newest = |hit: &Hit| std::cmp::Reverse((hit.event.origin_server_ts, hit.event.place));
+        hits.sort_by_key(newest);
+        hits.truncate(HITS_MAX);
+        if query.by_rank {
+            hits.sort_by_key(|hit| std::cmp::Reverse(hit.rank));
+        }
+        let limit = query.filter.limit.map_or(PAGE_HITS_DEFAULT, Into::into);
+        let end = skip.saturating_add(page_limit(limit).max(1));
+        let count = hits.len();
+        let page = hits.into_iter().skip(skip).take(end - skip);
+        let (results, state) = self.told(page.collect(), query).await?;
+        Ok(SearchResults {
+            count,
+            highlights: words,
+            results,
+            state,
+            next_batch: (end < count).then(|| format!("r{end}")),
+        })
+    }
+
+    async fn hits(
+        &self,
+        reader: &Reader,
+        query: &SearchQuery,
+        words: &[String],
+    ) -> Result<Vec<Hit>, RoomsError> {
+        let rooms = self.searched(reader, query).await?;
+        let numbers = self.newest(&rooms).await?;
+        let mut hits = Vec::new();
+        let mut by_room: BTreeMap<usize, Vec<(usize, Arc<Event>)>> = BTreeMap::new();
+        for step in numbers.chunks(STEP_EVENTS) {
+            let wanted: Vec<_> = step.iter().map(|(_, key)| *key).collect();
+            let events = self.data().events(&wanted).await?;
+            for ((room, _), event) in step.iter().zip(events) {
+                let Some(event) = event else { continue };
+                let rank = rank(&event, &query.keys, words);
+                if rank > 0 && filter::event_passes(&query.filter, &event) {
+                    by_room.entry(*room).or_default().push((rank, event));
+                }
+            }
+        }
+        for (room, found) in by_room {
+            let access = &rooms[room];
+            let events = found.iter().map(|(_, event)| Arc::clone(event)).collect();
+            let shown = self.visible_events(&reader.user, access.room(), events).await?;
+            let shown: BTreeSet<_> = shown.into_iter().map(|event| event.no).collect();
+            let shown = found.into_iter().filter(|(_, event)| shown.contains(&event.no));
+            hits.extend(shown.filter(|(_, event)| access.reaches(event)).map(|(rank, event)| {
+                Hit { access: access.clone(), event, rank }
+            }));
+        }
+        Ok(hits)
+    }
+
+    /// The rooms to be searched.
+    async fn searched(
+        &self,
+        reader: &Reader,
+        query: &SearchQuery,
+    ) -> Result<Vec<RoomAccess>, RoomsError> {
+        let mut rooms = self.data().rooms_of(&reader.user).await?;
+        rooms.retain(|room| {
+            (room.membership == Member::Join || room.was_joined)
+                && !room.forgotten
+                && filter::room_passes(&query.filter, &room.room_id)
+        });
+        rooms.sort_by_key(|room| std::cmp::Reverse((room.membership == Member::Join, room.pos)));
+        rooms.truncate(ROOMS_MAX);
+        let ids: Vec<_> = rooms.into_iter().map(|room| room.value.room_id).collect();
+        self.accesses(reader, &ids).await
+    }
+
+    /// Numbers of the newest events of each room, with the room's index.
+    async fn newest(
+        &self,
+        rooms: &[RoomAccess],
+    ) -> Result<Vec<(usize, (Part, blaupause_graph::EventNo))>, RoomsError> {
+        let mut want = ReadSet::new();
+        let each = (EVENTS_MAX / rooms.len().max(1)).clamp(1, ROOM_EVENTS_MAX as usize);
+        let limit = u32::try_from(each).unwrap_or(ROOM_EVENTS_MAX);
+        let slots: Vec<_> = rooms
+            .iter()
+            .map(|room| want.prefix::<TimelineRow>(room.part, &(), Order::Backward, limit))
+            .collect();
+        let got = want.run(self.data()).await?;
+        let mut numbers = Vec::new();
+        for (room, slot) in slots.into_iter().enumerate() {
+            let rows = got.many(slot)?.rows.into_iter();
+            numbers.extend(rows.map(|(_, entry)| (room, (rooms[room].part, entry.no))));
+        }
+        Ok(numbers)
+    }
+
+    /// Hits as the reader sees them, with their context.
+    async fn told(
+        &self,
+        hits: Vec<Hit>,
+        query: &SearchQuery,
+    ) -> Result<(Vec<SearchResult>, BTreeMap<OwnedRoomId, Vec<Box<RawValue>>>), RoomsError> {
+        let mut results = Vec::new();
+        let mut state = BTreeMap::new();
+        for Hit { access, event, rank } in hits {
+            let event = EventInRoom { access, event };
+            let context = match query.context {
+                Some((before, after)) => {
+                    let cut = |limit: u64| limit.min(CONTEXT_EVENTS_MAX) as usize;
+                    let filter = RoomEventFilter::default();
+                    Some(event.surroundings(cut(before), cut(after), &filter).await?.0)
+                }
+                None => None,
+            };
+            let room = event.access.room().to_owned();
+            if query.include_state && !state.contains_key(&room) {
+                state.insert(room.clone(), event.access.full_state().await?);
+            }
+            results.push(SearchResult {
+                rank: rank as f64,
+                room,
+                sender: event.event().sender.clone(),
+                json: event.json().await?,
+                context,
+                event,
+            });
+        }
+        Ok((results, state))
+    }
+}
+
+fn words(term: &str) -> Result<Vec<String>, RoomsError> {
+    if term.len() > TERM_BYTES_MAX {
+        return Err(RoomsError::Invalid("the search term is too long"));
+    }
+    let words: Vec<_> =
+        term.split_whitespace().take(WORDS_MAX).map(str::to_lowercase).collect();
+    if words.is_empty() {
+        return Err(RoomsError::Invalid("the search term is empty"));
+    }
+    Ok(words)
+}
+
+fn parse_token(token: &str) -> Result<usize, RoomsError> {
+    let skip = token.strip_prefix('r').and_then(|skip| skip.parse().ok());
+    skip.filter(|skip| *skip < HITS_MAX).ok_or(RoomsError::Invalid("unknown pagination token"))
+}
+
+/// How often the words occur; 0 if one does not.
+fn rank(event: &Event, keys: &[String], words: &[String]) -> usize {
+    #[derive(Deserialize)]
+    struct Content {
+        body: Option<serde_json::Value>,
+        name: Option<serde_json::Value>,
+        topic: Option<serde_json::Value>,
+    }
+    let field = match event.kind.as_str() {
+        "m.room.message" => "content.body",
+        "m.room.name" => "content.name",
+        "m.room.topic" => "content.topic",
+        _ => return 0,
+    };
+    if !keys.is_empty() && !keys.iter().any(|key| key == field) {
+        return 0;
+    }
+    let Some(content) = event.content_as::<Content>() else { return 0 };
+    let value = match field {
+        "content.body" => content.body,
+        "content.name" => content.name,
+        _ => content.topic,
+    };
+    let text = value.as_ref().and_then(|value| value.as_str()).map(str::to_lowercase);
+    let Some(text) = text else { return 0 };
+    let counts: Vec<_> = words.iter().map(|word| text.matches(word.as_str()).count()).collect();
+    if counts.contains(&0) { 0 } else { counts.iter().sum() }
+}

@@ -1,5 +1,7 @@
 //! People say something: message events and state events.
 
+use std::pin::Pin;
+
 use blaupause_data::{DataError, ReadSet, Write, rows::EventNoRow};
 use blaupause_graph::Draft;
 use ruma::{
@@ -66,6 +68,9 @@ pub(crate) enum Attempt<T> {
     /// The same transaction is under way: look again when it is durable.
     UnderWay,
 }
+
+/// One attempt to do something in a lane.
+pub(crate) type Turn<'a, T> = Pin<Box<dyn Future<Output = Result<T, RoomsError>> + Send + 'a>>;
 
 impl Rooms {
     /// Send a message event. A repeated transaction gives the event of the first time. Durable
@@ -164,7 +169,7 @@ impl Rooms {
         if request.kind == StateEventType::RoomCanonicalAlias {
             self.check_canonical_alias(&request).await?;
         }
-        self.in_turn(async || {
+        self.in_turn(|| Box::pin(async {
             let mut lane = self.lane(&request.room).await?;
             let hot = lane.room()?;
             let mut batch = Appending::new(self, hot);
@@ -176,7 +181,7 @@ impl Rooms {
             let write = batch.finish();
             lane.commit(self.data(), write).await?;
             Ok(event)
-        })
+        }))
         .await
     }
 
@@ -192,9 +197,11 @@ impl Rooms {
     }
 
     /// Do something in a room's lane, again if somebody else was faster.
-    pub(crate) async fn in_turn<T>(
+    ///
+    /// The action is boxed: with an async closure the compiler cannot see that it is `Send`.
+    pub(crate) async fn in_turn<'a, T>(
         &self,
-        action: impl AsyncFn() -> Result<T, RoomsError>,
+        action: impl Fn() -> Turn<'a, T> + Send,
     ) -> Result<T, RoomsError> {
         for _ in 0..ATTEMPTS_MAX {
             match action().await {

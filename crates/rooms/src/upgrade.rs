@@ -72,13 +72,13 @@ impl Rooms {
         self.move_aliases(&request.room, &new, &moving.aliases).await?;
         if let Some(content) = moving.canonical {
             let draft = self.own_state(&new, &request.user, StateEventType::RoomCanonicalAlias, &content)?;
-            self.in_turn(async || {
+            self.in_turn(|| Box::pin(async {
                 let mut lane = self.lane(&new).await?;
                 let mut batch = Appending::new(self, lane.room()?);
                 batch.push(draft.clone()).await?;
                 let write = batch.finish();
                 lane.commit(self.data(), write).await
-            })
+            }))
             .await?;
         }
         Ok(new)
@@ -177,7 +177,7 @@ impl Rooms {
     /// the same.
     async fn leave_signpost(&self, request: &UpgradeRoom, new: &RoomId) -> Result<(), RoomsError> {
         let content = tombstone(new);
-        self.in_turn(async || {
+        self.in_turn(|| Box::pin(async {
             let mut lane = self.lane(&request.room).await?;
             let mut batch = Appending::new(self, lane.room()?);
             let draft = self.own_state(
@@ -198,7 +198,7 @@ impl Rooms {
             }
             let write = batch.finish();
             lane.commit(self.data(), write).await
-        })
+        }))
         .await?;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The check that stands before every read.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use blaupause_data::{
     Event, Found, Member, Part, Place, ReadSet,
@@ -47,38 +47,60 @@ impl Rooms {
     /// # Errors
     /// [`RoomsError::NotJoined`] if not; rooms that do not exist look the same.
     pub async fn access(&self, reader: &Reader, room: &RoomId) -> Result<RoomAccess, RoomsError> {
-        let data = self.data();
-        let part = data.parts().room(room);
-        let mut want = ReadSet::new();
-        let head = want.get::<HeadRow>(part, &());
-        let mine = want.get::<UserRoomRow>(data.parts().user(&reader.user), &part);
-        let names = self.key_numbers().ask(&mut want, sight_names(part, &reader.user));
-        let got = want.run(data).await?;
-        self.key_numbers().answer(names, &got)?;
-        let head = got.one(head)?.filter(|head| head.room_id == room);
-        let head = head.ok_or(RoomsError::NotJoined)?.value;
-        let mine = got.one(mine)?.filter(|mine| mine.room_id == room && !mine.forgotten);
-        let reach = self.reach(part, &head, mine.as_ref()).await?;
-        Ok(RoomAccess {
-            rooms: self.clone(),
-            reader: reader.clone(),
-            room: room.to_owned(),
-            part,
-            head,
-            membership: mine.map(|mine| mine.membership),
-            reach,
-        })
+        let mut found = self.accesses(reader, &[room.to_owned()]).await?;
+        found.pop().ok_or(RoomsError::NotJoined)
     }
 
+    /// As [`Rooms::access`] for many rooms: those that may be read, in the order asked. One round
+    /// trip for the rooms that the reader is joined to.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn accesses(
+        &self,
+        reader: &Reader,
+        rooms: &[OwnedRoomId],
+    ) -> Result<Vec<RoomAccess>, RoomsError> {
+        let data = self.data();
+        let user = data.parts().user(&reader.user);
+        let parts: Vec<_> = rooms.iter().map(|room| data.parts().room(room)).collect();
+        let mut want = ReadSet::new();
+        let slots: Vec<_> = parts
+            .iter()
+            .map(|part| (want.get::<HeadRow>(*part, &()), want.get::<UserRoomRow>(user, part)))
+            .collect();
+        let names = parts.iter().flat_map(|part| sight_names(*part, &reader.user));
+        let names = self.key_numbers().ask(&mut want, names);
+        let got = want.run(data).await?;
+        self.key_numbers().answer(names, &got)?;
+        let mut found = Vec::new();
+        for ((room, part), (head, mine)) in rooms.iter().zip(parts).zip(slots) {
+            let Some(head) = got.one(head)?.filter(|head| head.room_id == *room) else { continue };
+            let mine = got.one(mine)?.filter(|mine| mine.room_id == *room && !mine.forgotten);
+            let Some(reach) = self.reach(part, &head, mine.as_ref()).await? else { continue };
+            found.push(RoomAccess {
+                rooms: self.clone(),
+                reader: reader.clone(),
+                room: room.clone(),
+                part,
+                head: head.value,
+                membership: mine.map(|mine| mine.value.membership),
+                reach,
+            });
+        }
+        Ok(found)
+    }
+
+    /// How far somebody may read; `None`: not at all.
     async fn reach(
         &self,
         part: Part,
         head: &RoomHead,
         mine: Option<&Found<UserRoom>>,
-    ) -> Result<Reach, RoomsError> {
+    ) -> Result<Option<Reach>, RoomsError> {
         let membership = mine.map(|mine| mine.membership);
         if membership == Some(Member::Join) {
-            return Ok(Reach::Now);
+            return Ok(Some(Reach::Now));
         }
         let left = mine.filter(|mine| mine.was_joined).and_then(|mine| mine.no);
         let visibility = self.history_visibility(part, head.state).await?;
@@ -90,12 +112,13 @@ impl Rooms {
             _ => false,
         };
         if open {
-            return Ok(Reach::Now);
+            return Ok(Some(Reach::Now));
         }
-        let Some(no) = left else { return Err(RoomsError::NotJoined) };
-        let event = self.last_left(part, no).await?.ok_or(RoomsError::NotJoined)?;
-        let at = event.place.ok_or(RoomsError::NotJoined)?;
-        Ok(Reach::Left { at, state: event.stored.state_after })
+        let Some(no) = left else { return Ok(None) };
+        let event = self.last_left(part, no).await?;
+        Ok(event.and_then(|event| {
+            Some(Reach::Left { at: event.place?, state: event.stored.state_after })
+        }))
     }
 
     /// The event with which somebody who is not joined was last joined no longer; `no` is their
@@ -115,6 +138,12 @@ impl Rooms {
             event = before;
         }
         Ok(None)
+    }
+}
+
+impl fmt::Debug for RoomAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoomAccess").field("room", &self.room).finish_non_exhaustive()
     }
 }
 

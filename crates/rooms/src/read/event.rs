@@ -1,6 +1,6 @@
 //! Single events of a room.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use blaupause_data::{Event, rows::EventNoRow};
 use ruma::{EventId, OwnedEventId};
@@ -60,6 +60,13 @@ impl RoomAccess {
                 Some(EventInRoom { access: self.clone(), event })
             })
             .collect())
+    }
+}
+
+impl fmt::Debug for EventInRoom {
+    /// Names the event; its content may be private and stays out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EventInRoom").field(&self.event.stored.event_id).finish()
     }
 }
 

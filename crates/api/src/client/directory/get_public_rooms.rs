@@ -37,8 +37,7 @@ async fn answer(app: &App, request: http::Request<Body>) -> Result<Response, Api
     let Request { limit, since, server, .. } =
         Call::<Request>::from_request(app, request, &[]).await?.body;
     let found = page(app, server.as_deref(), limit, since, Filter::new()).await?;
-    let mut response = Response::new();
-    response.chunk = found.rooms;
+    let mut response = Response::new(found.rooms);
     response.next_batch = found.next;
     response.prev_batch = found.previous;
     response.total_room_count_estimate = u32::try_from(found.total).ok().map(Into::into);

@@ -17,6 +17,7 @@ pub(crate) async fn get_media_config(
     Ok(v1::Response::new(UInt::new_saturating(app.media.settings().upload_bytes_max)))
 }
 
+#[expect(deprecated, reason = "clients still ask there")]
 pub(crate) async fn get_media_config_deprecated(
     app: App,
     _: Call<v3::Request>,

@@ -10,6 +10,7 @@ pub(crate) async fn set_pusher(app: App, call: Call<Request>) -> Result<Response
     match call.body.action {
         PusherAction::Post(data) => app.notify.set_pusher(user, &data.pusher).await?,
         PusherAction::Delete(ids) => app.notify.delete_pusher(user, &ids).await?,
+        _ => return Err(ApiError::invalid_param("neither a pusher nor its removal")),
     }
     Ok(Response::new())
 }

@@ -87,6 +87,11 @@ impl Telling {
         self.registry.lock().register_collector(Box::new(store::Database(db)));
     }
 
+    /// Also tell what another crate counts.
+    pub fn register<M>(&self, register: impl FnOnce(&mut Registry) -> M) -> M {
+        register(&mut self.registry.lock())
+    }
+
     /// Whether load balancers should send requests here.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::SeqCst);

@@ -1,22 +1,32 @@
 //! The map of the server: every handle, built from its parts, in the order of the crates.
 //!
 //! The compiler checks the order: a handle can only be given what stands above it. The domain
-//! crates know nothing of the configuration file; the functions below turn its sections into the
+//! crates know nothing of the configuration file; [`settings`] turns its sections into the
 //! settings of each crate.
 
-use std::{convert::Infallible, net::SocketAddr};
+mod settings;
+
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
 use anyhow::{Context, bail};
+use axum::{Router, body::Body};
+use blaupause_accounts::{Accounts, NewAccount};
+use blaupause_api::{App, ClientAddress, HttpMetrics, Parts};
 use blaupause_data::{Data, Env};
+use blaupause_e2ee::E2ee;
+use blaupause_media::Media;
+use blaupause_notify::Notify;
+use blaupause_rooms::Rooms;
 use blaupause_store::{Db, MemStore, RocksSettings, RocksStore};
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
-use http_body_util::Full;
+use blaupause_sync::Sync;
+use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service;
 
 use crate::{
-    config::{Config, Engine, Loaded, Size},
+    client_address::client_address,
+    config::{Config, Engine, Loaded, Net, Size},
     metrics::Telling,
     user::Account,
 };
@@ -24,13 +34,18 @@ use crate::{
 /// The running server, apart from its listeners.
 pub struct Server {
     db: Db,
-    data: Data,
+    router: Router,
+    trusted_proxies: Arc<[Net]>,
+    workers: TaskTracker,
 }
+
+/// An answer on its way.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// Build the server and start its workers. `stop` ends long polls and workers.
 ///
 /// # Errors
-/// If the store cannot be opened or belongs to another server name.
+/// If the store or the media folder cannot be opened, or the data belongs to another server name.
 pub async fn build(
     loaded: &Loaded,
     stop: CancellationToken,
@@ -44,40 +59,60 @@ pub async fn build(
     telling.watch_store(db.clone());
     // level 1: typed rows over it
     let data = Data::open(db.clone(), config.server_name(), env).await?;
-
-    Ok(Server { db, data })
+    // level 2: people
+    let accounts = Accounts::new(data.clone(), settings::accounts(loaded));
+    // level 3: rooms, keys, files, and what deserves attention
+    let rooms = Rooms::new(data.clone(), accounts.clone(), settings::rooms(config));
+    let e2ee = E2ee::new(data.clone(), accounts.clone());
+    let media = Media::open(data.clone(), settings::media(config))
+        .await
+        .with_context(|| format!("media.path: cannot use {}", config.media.path.display()))?;
+    let notify = Notify::new(data.clone(), accounts.clone(), rooms.clone());
+    // level 4: what a client has not seen. Last, so that the others' caches have forgotten what
+    // changed before a client is woken to look again.
+    let sync = Sync::new(
+        data.clone(),
+        accounts.clone(),
+        rooms.clone(),
+        e2ee.clone(),
+        notify.clone(),
+    );
+    // workers
+    let workers = TaskTracker::new();
+    workers.spawn(accounts.clone().housekeeping());
+    let follower = rooms.clone();
+    workers.spawn(async move { follower.run_follower().await });
+    workers.close();
+    // level 5: HTTP
+    let metrics = telling.register(HttpMetrics::register);
+    let settings = settings::api(loaded);
+    let app =
+        App::new(Parts { data, accounts, rooms, e2ee, media, sync, notify, settings, metrics });
+    let trusted_proxies = config.server.trusted_proxies.as_slice().into();
+    Ok(Server { db, router: blaupause_api::router(app), trusted_proxies, workers })
 }
 
 impl Server {
     /// What answers a request from a peer.
-    pub fn answer<'s>(
-        &'s self,
-    ) -> impl Fn(
-        SocketAddr,
-        Request<Incoming>,
-    ) -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>
-    + Clone
-    + Send
-    + Sync
-    + use<> {
-        |_, _| std::future::ready(Ok(unrecognized()))
+    pub fn answer(
+        &self,
+    ) -> impl Fn(SocketAddr, Request<Incoming>) -> Answering + Clone + Send + std::marker::Sync + use<>
+    {
+        let (router, trusted) = (self.router.clone(), Arc::clone(&self.trusted_proxies));
+        move |peer, request| {
+            let mut request = request.map(Body::new);
+            let address = client_address(peer.ip(), request.headers(), &trusted);
+            request.extensions_mut().insert(ClientAddress(address));
+            let mut router = router.clone();
+            Box::pin(async move { router.call(request).await })
+        }
     }
 
     /// Wait for the workers, then finish the queued batches and close the engine.
     pub async fn close(self) {
+        self.workers.wait().await;
         self.db.close().await;
-        drop(self.data);
     }
-}
-
-fn unrecognized() -> Response<Full<Bytes>> {
-    let body = r#"{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}"#;
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    response
 }
 
 /// Make an account in a database that no server uses at the moment.
@@ -85,8 +120,21 @@ fn unrecognized() -> Response<Full<Bytes>> {
 /// # Errors
 /// If the store cannot be opened, or the name is taken or impossible.
 pub async fn create_user(loaded: &Loaded, account: &Account<'_>) -> anyhow::Result<String> {
-    let _ = (loaded, account);
-    bail!("not yet")
+    let env = Env::system(CancellationToken::new());
+    let db = open_store(&loaded.config, &env).await?;
+    let data = Data::open(db.clone(), loaded.config.server_name(), env).await?;
+    let accounts = Accounts::new(data, settings::accounts(loaded));
+    let new = NewAccount {
+        localpart: account.name.to_owned(),
+        password: Some(blaupause_accounts::Secret::new(account.password.to_string())),
+        admin: account.admin,
+    };
+    let made = accounts.create(new).await;
+    db.close().await;
+    match made {
+        Ok(user) => Ok(user.to_string()),
+        Err(error) => bail!("cannot make the account {}: {error}", account.name),
+    }
 }
 
 async fn open_store(config: &Config, env: &Env) -> anyhow::Result<Db> {

@@ -5,10 +5,7 @@ use std::collections::HashSet;
 use blaupause_data::{DIRECTORY, LIMITS, Member, Order, ReadSet};
 use ruma::{OwnedMxcUri, OwnedRoomId, OwnedUserId, UserId};
 
-use crate::{
-    Accounts, AccountsError,
-    rows::LocalUserRow,
-};
+use crate::{Accounts, AccountsError, rows::LocalUserRow};
 
 /// Local people looked at in one search.
 const SCANNED_MAX: u32 = 100_000;
@@ -61,8 +58,7 @@ impl Accounts {
         let mut found = Vec::new();
         let (near, truncated) = self.near(&search, &term, &mut found).await?;
         let mut want = ReadSet::new();
-        let rows =
-            want.prefix::<LocalUserRow>(DIRECTORY, &(), Order::Forward, SCANNED_MAX);
+        let rows = want.prefix::<LocalUserRow>(DIRECTORY, &(), Order::Forward, SCANNED_MAX);
         let page = want.run(self.data()).await?.many(rows)?;
         let server = self.data().server_name();
         for (localpart, row) in page.rows {

@@ -10,6 +10,9 @@ pub enum AccountsError {
     /// Name or password is wrong; which one is not said.
     #[error("wrong user name or password")]
     WrongPassword,
+    /// Too many wrong passwords: not even a right one is looked at.
+    #[error("too many wrong passwords, try again later")]
+    TooManyTries { retry_after_ms: u64 },
     /// The login token is unknown, used or too old.
     #[error("unknown login token")]
     WrongLoginToken,

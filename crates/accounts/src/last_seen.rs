@@ -53,8 +53,7 @@ impl Accounts {
         let seen = StoredLastSeen {
             at_ms: now,
             address: address.map(str::to_owned),
-            user_agent: user_agent
-                .map(|agent| agent.chars().take(USER_AGENT_LENGTH_MAX).collect()),
+            user_agent: user_agent.map(|agent| agent.chars().take(USER_AGENT_LENGTH_MAX).collect()),
         };
         let mut pending = self.0.last_seen.0.lock();
         if pending.len() < PENDING_MAX {

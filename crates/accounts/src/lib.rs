@@ -17,6 +17,7 @@ mod cache;
 mod devices;
 mod directory;
 mod error;
+mod failed_logins;
 mod filters;
 mod housekeeping;
 mod ignored;
@@ -45,6 +46,7 @@ pub use account_data::{AccountDatum, Scope};
 pub use devices::{DeviceInfo, DeviceNames};
 pub use directory::{FoundUser, SearchUsers, UsersFound};
 pub use error::AccountsError;
+pub use failed_logins::FailedLogins;
 pub use last_seen::LastSeen;
 pub use openid::OpenIdToken;
 pub use presence::{Presence, PresenceStatus};
@@ -58,6 +60,7 @@ pub use tokens::Session;
 pub use users::{AccountInfo, NewAccount};
 
 use cache::Cache;
+use failed_logins::FailedTable;
 use last_seen::LastSeenTable;
 use secret::TokenHash;
 use shared_secret::Nonces;
@@ -87,6 +90,7 @@ struct Inner {
     filters: Cache<(OwnedUserId, u64), Arc<FilterDefinition>>,
     last_seen: LastSeenTable,
     nonces: Nonces,
+    failed: FailedTable,
     presence: Presence,
 }
 
@@ -110,6 +114,7 @@ impl Accounts {
             filters: Cache::new(FILTERS_CACHED_MAX),
             last_seen: LastSeenTable::default(),
             nonces: Nonces::default(),
+            failed: FailedTable::default(),
         }));
         let weak = Arc::downgrade(&accounts.0);
         accounts.0.data.feed().follow(Box::new(move |_, changes| {

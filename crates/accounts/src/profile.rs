@@ -49,7 +49,8 @@ impl Profile {
     /// All fields.
     pub fn to_ruma(&self) -> UserProfile {
         let names = self.0.fields.keys().map(|name| ProfileFieldName::from(name.as_str()));
-        let names = [ProfileFieldName::DisplayName, ProfileFieldName::AvatarUrl].into_iter().chain(names);
+        let names =
+            [ProfileFieldName::DisplayName, ProfileFieldName::AvatarUrl].into_iter().chain(names);
         let fields = names.filter_map(|name| Some((name.as_str().to_owned(), self.field(&name)?)));
         fields.collect()
     }
@@ -106,13 +107,11 @@ impl Accounts {
             _ => None,
         };
         let json = value.to_string();
-        self.change_profile(user, |profile| {
-            match name {
-                ProfileFieldName::DisplayName => profile.display_name = text.clone().flatten(),
-                ProfileFieldName::AvatarUrl => profile.avatar_url = text.clone().flatten(),
-                other => {
-                    profile.fields.insert(other.as_str().to_owned(), json.clone());
-                }
+        self.change_profile(user, |profile| match name {
+            ProfileFieldName::DisplayName => profile.display_name = text.clone().flatten(),
+            ProfileFieldName::AvatarUrl => profile.avatar_url = text.clone().flatten(),
+            other => {
+                profile.fields.insert(other.as_str().to_owned(), json.clone());
             }
         })
         .await
@@ -153,8 +152,11 @@ impl Accounts {
             if account.deactivated_ms.is_some() {
                 return Err(AccountsError::Deactivated);
             }
-            let Found { version, value: old, .. } =
-                got.one(row)?.unwrap_or(Found { version: 0, pos: Default::default(), value: StoredProfile::default() });
+            let Found { version, value: old, .. } = got.one(row)?.unwrap_or(Found {
+                version: 0,
+                pos: Default::default(),
+                value: StoredProfile::default(),
+            });
             let mut profile = old.clone();
             change(&mut profile);
             if profile == old {
@@ -219,7 +221,9 @@ fn avatar_url(value: &Value) -> Result<Option<String>, AccountsError> {
 fn size_bytes(profile: &StoredProfile) -> usize {
     const PUNCTUATION: usize = 6;
     let text = |name: &str, text: &Option<String>| {
-        text.as_ref().map_or(0, |text| name.len() + Value::from(text.as_str()).to_string().len() + PUNCTUATION)
+        text.as_ref().map_or(0, |text| {
+            name.len() + Value::from(text.as_str()).to_string().len() + PUNCTUATION
+        })
     };
     let fields = profile.fields.iter().map(|(k, v)| k.len() + v.len() + PUNCTUATION);
     fields.sum::<usize>()

@@ -9,8 +9,8 @@ use crate::{
     ATTEMPTS_MAX, Accounts, AccountsError, Issued, RegistrationMode, Secret, SignIn,
     names::{Chosen, new_user_id},
     rows::{
-        AccountRow, LocalUserRow, ProfileRow, RegistrationTokenRow, StoredAccount,
-        StoredLocalUser, StoredProfile,
+        AccountRow, LocalUserRow, ProfileRow, RegistrationTokenRow, StoredAccount, StoredLocalUser,
+        StoredProfile,
     },
     signin::password,
 };

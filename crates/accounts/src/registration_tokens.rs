@@ -75,16 +75,13 @@ impl Accounts {
         if !is_well_formed(&token) {
             return Err(AccountsError::Invalid("registration token"));
         }
-        let value = StoredRegistrationToken {
-            uses_max: new.uses_max,
-            uses: 0,
-            expires_ms: new.expires_ms,
-        };
+        let value =
+            StoredRegistrationToken { uses_max: new.uses_max, uses: 0, expires_ms: new.expires_ms };
         let mut write = Write::new(DIRECTORY);
         write.require_absent::<RegistrationTokenRow>(DIRECTORY, &token);
         write.put_version::<RegistrationTokenRow>(DIRECTORY, &token, 1, &value);
         match self.data().commit(write).await {
-            Ok(_) => Ok(RegistrationTokenInfo::new(token, value)),
+            Ok(_) => Ok(RegistrationTokenInfo::new(token, &value)),
             Err(DataError::Conflict { .. }) => {
                 Err(AccountsError::Invalid("the registration token exists already"))
             }
@@ -100,7 +97,7 @@ impl Accounts {
         let page =
             self.data().list::<RegistrationTokenRow>(DIRECTORY, &(), TOKENS_LISTED_MAX).await?;
         let infos = page.rows.into_iter();
-        Ok(infos.map(|(token, row)| RegistrationTokenInfo::new(token, row.value)).collect())
+        Ok(infos.map(|(token, row)| RegistrationTokenInfo::new(token, &row.value)).collect())
     }
 
     /// Remove a token.
@@ -116,8 +113,8 @@ impl Accounts {
 }
 
 impl RegistrationTokenInfo {
-    fn new(token: String, stored: StoredRegistrationToken) -> Self {
-        let StoredRegistrationToken { uses_max, uses, expires_ms } = stored;
+    fn new(token: String, stored: &StoredRegistrationToken) -> Self {
+        let StoredRegistrationToken { uses_max, uses, expires_ms } = *stored;
         Self { token, uses_max, uses, expires_ms }
     }
 }

@@ -102,7 +102,8 @@ mod tests {
     #[test]
     fn what_is_no_token_is_not_looked_up() {
         let long = format!("bp_{}", "a".repeat(8_000));
-        let bad = ["", " ", "\0", "a b", "bp_", "bp_0000000000000abc", "bp_0000000000000abc_", &long];
+        let bad =
+            ["", " ", "\0", "a b", "bp_", "bp_0000000000000abc", "bp_0000000000000abc_", &long];
         let bad = bad.into_iter().chain(["bp_+000000000000abc_x", "bp_äääääääääääääääää_x"]);
         for text in bad {
             assert_eq!(TokenKind::Access.parse(text), None);

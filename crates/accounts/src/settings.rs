@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use ruma::UserId;
 
-use crate::Secret;
+use crate::{FailedLogins, Secret};
 
 /// Settings of this domain; `Default` is fit for production.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Settings {
     /// Characters of a new password.
     pub password_length_min: usize,
     pub argon2: Argon2Cost,
+    /// Wrong passwords per account; `None`: any number.
+    pub failed_logins: Option<FailedLogins>,
     /// Of access tokens that come with a refresh token. The others live until they are revoked.
     pub access_token_lifetime: Duration,
     /// A refresh token that is not used for so long ends; `None`: never.
@@ -44,6 +46,7 @@ impl Default for Settings {
             password_login: true,
             password_length_min: 8,
             argon2: Argon2Cost::default(),
+            failed_logins: Some(FailedLogins { per_second: 0.1, burst: 5 }),
             access_token_lifetime: Duration::from_secs(5 * 60),
             refresh_token_lifetime: Some(Duration::from_secs(90 * 24 * 60 * 60)),
             presence: true,

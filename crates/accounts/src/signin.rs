@@ -54,7 +54,7 @@ impl Accounts {
     /// case. An unknown name takes as long as a wrong password and gives the same error.
     ///
     /// # Errors
-    /// Name or password are wrong; the account is deactivated or locked; passwords are switched
+    /// Name or password are wrong; there were too many wrong ones; the account is deactivated or locked; passwords are switched
     /// off; or the store failed.
     pub async fn sign_in_with_password(
         &self,
@@ -67,11 +67,9 @@ impl Accounts {
         }
         let user = self.named_user(name);
         for _ in 0..ATTEMPTS_MAX {
-            let account = match &user {
-                Some(user) => self.stored_account(user).await?,
-                None => None,
-            };
-            let verdict = self.verify(account.as_ref().map(|found| &found.value), password).await;
+            let account = self.stored_account(&user).await?;
+            let stored = account.as_ref().map(|found| &found.value);
+            let verdict = self.verify(&user, stored, password).await?;
             let Some(account) = account else { return Err(AccountsError::WrongPassword) };
             if account.deactivated_ms.is_some() {
                 return Err(AccountsError::Deactivated);
@@ -94,15 +92,19 @@ impl Accounts {
         Err(AccountsError::Busy)
     }
 
-    /// The local user that a person may mean.
-    fn named_user(&self, name: &str) -> Option<OwnedUserId> {
+    /// The user that a person may mean. Everything that cannot be a user here is the same nobody.
+    fn named_user(&self, name: &str) -> OwnedUserId {
         let name = name.to_lowercase();
-        let user = if name.starts_with('@') {
-            UserId::parse(name).ok()?
+        let server = self.data().server_name();
+        let named = if name.starts_with('@') {
+            UserId::parse(name)
         } else {
-            UserId::parse_with_server_name(name, self.data().server_name()).ok()?
+            UserId::parse_with_server_name(name, server)
         };
-        self.data().is_local(&user).then_some(user)
+        let local = named.ok().filter(|user| self.data().is_local(user));
+        local.unwrap_or_else(|| {
+            UserId::parse(format!("@:{server}")).expect("an empty local part is possible")
+        })
     }
 
     /// Sign in with a token from [`Self::login_token`], once.

@@ -6,6 +6,7 @@ mod directory;
 mod refresh;
 mod registration;
 mod sessions;
+mod stored;
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub(crate) fn cheap() -> Settings {
     Settings {
         argon2: Argon2Cost { memory_kib: 8, passes: 1, lanes: 1 },
         registration: RegistrationMode::Open,
+        failed_logins: None,
         ..Settings::default()
     }
 }
@@ -65,8 +67,7 @@ impl World {
     }
 
     pub async fn sign_in(&self, user: &UserId, how: &SignIn) -> Issued {
-        let done =
-            self.accounts.sign_in_with_password(user.as_str(), &secret(PASSWORD), how).await;
+        let done = self.accounts.sign_in_with_password(user.as_str(), &secret(PASSWORD), how).await;
         done.expect("name and password are right")
     }
 

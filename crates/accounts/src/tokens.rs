@@ -182,8 +182,7 @@ impl Accounts {
             del_pair(&mut write, part, pair);
             kept.tokens.retain(|token| *token != pair.access && *token != pair.refresh);
         }
-        let (issued, new) =
-            self.add_tokens(&mut write, user, &value.device, true, Some(this));
+        let (issued, new) = self.add_tokens(&mut write, user, &value.device, true, Some(this));
         *next = new.pair();
         kept.tokens.extend(new.hashes());
         write.require_version::<TokenRow>(part, &hash, token.version);

@@ -10,7 +10,9 @@ use crate::{App, Serve};
 const REGISTER: &str = "/_synapse/admin/v1/register";
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
-    router
-        .serve_raw(Method::GET, REGISTER, register::nonce)
-        .serve_raw(Method::POST, REGISTER, register::register)
+    router.serve_raw(Method::GET, REGISTER, register::nonce).serve_raw(
+        Method::POST,
+        REGISTER,
+        register::register,
+    )
 }

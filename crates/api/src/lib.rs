@@ -30,7 +30,7 @@ mod routes;
 mod uia;
 mod wellknown;
 
-pub use app::{App, Parts, Settings};
+pub use app::{App, Parts, Settings, Turn};
 pub use call::Call;
 pub use caller::{Caller, User};
 pub use error::ApiError;

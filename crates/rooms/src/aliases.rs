@@ -157,39 +157,42 @@ impl Rooms {
         alias: &RoomAliasId,
         room: &RoomId,
     ) -> Result<(), RoomsError> {
-        self.in_turn(|| Box::pin(async {
-            let mut lane = self.lane(room).await?;
-            let mut batch = Appending::new(self, lane.room()?);
-            let name = (StateEventType::RoomCanonicalAlias, String::new());
-            batch.look_up(std::slice::from_ref(&name)).await?;
-            let Some(current) = batch.state(&name.0, "") else { return Ok(()) };
-            let mut content: serde_json::Map<String, serde_json::Value> = current.content_as()?;
-            let gone = json!(alias);
-            let mut changed = false;
-            if content.get("alias") == Some(&gone) {
-                content.remove("alias");
-                changed = true;
-            }
-            if let Some(serde_json::Value::Array(alt)) = content.get_mut("alt_aliases") {
-                let before = alt.len();
-                alt.retain(|alias| *alias != gone);
-                changed |= alt.len() != before;
-            }
-            if !changed {
-                return Ok(());
-            }
-            let draft = Draft::new(
-                Some(room.to_owned()),
-                user.to_owned(),
-                TimelineEventType::RoomCanonicalAlias,
-                validate::raw(&content)?,
-                self.data().env().now(),
-            );
-            batch.push(draft.state_key("")).await?;
-            let write = batch.finish();
-            lane.commit(self.data(), write).await?;
-            Ok(())
-        }))
+        self.in_turn(|| {
+            Box::pin(async {
+                let mut lane = self.lane(room).await?;
+                let mut batch = Appending::new(self, lane.room()?);
+                let name = (StateEventType::RoomCanonicalAlias, String::new());
+                batch.look_up(std::slice::from_ref(&name)).await?;
+                let Some(current) = batch.state(&name.0, "") else { return Ok(()) };
+                let mut content: serde_json::Map<String, serde_json::Value> =
+                    current.content_as()?;
+                let gone = json!(alias);
+                let mut changed = false;
+                if content.get("alias") == Some(&gone) {
+                    content.remove("alias");
+                    changed = true;
+                }
+                if let Some(serde_json::Value::Array(alt)) = content.get_mut("alt_aliases") {
+                    let before = alt.len();
+                    alt.retain(|alias| *alias != gone);
+                    changed |= alt.len() != before;
+                }
+                if !changed {
+                    return Ok(());
+                }
+                let draft = Draft::new(
+                    Some(room.to_owned()),
+                    user.to_owned(),
+                    TimelineEventType::RoomCanonicalAlias,
+                    validate::raw(&content)?,
+                    self.data().env().now(),
+                );
+                batch.push(draft.state_key("")).await?;
+                let write = batch.finish();
+                lane.commit(self.data(), write).await?;
+                Ok(())
+            })
+        })
         .await
     }
 
@@ -262,7 +265,10 @@ impl Rooms {
 
     /// Aliases that a canonical alias event newly names must lead to the room
     /// (client-server API, `PUT /state`).
-    pub(crate) async fn check_canonical_alias(&self, request: &SendState) -> Result<(), RoomsError> {
+    pub(crate) async fn check_canonical_alias(
+        &self,
+        request: &SendState,
+    ) -> Result<(), RoomsError> {
         if !request.state_key.is_empty() {
             return Ok(());
         }
@@ -286,10 +292,8 @@ impl Rooms {
             wanted.names().filter(|alias| !current.names().any(|old| old == *alias)).collect();
         let keys: Vec<_> =
             new.iter().map(|alias| (self.data().parts().alias(alias), alias.to_string())).collect();
-        let rows = self
-            .data()
-            .get_many::<AliasRow>(keys.iter().map(|(home, name)| (*home, name)))
-            .await?;
+        let rows =
+            self.data().get_many::<AliasRow>(keys.iter().map(|(home, name)| (*home, name))).await?;
         for (alias, row) in new.into_iter().zip(rows) {
             if row.is_none_or(|row| row.room_id != request.room) {
                 return Err(RoomsError::BadAlias(format!("{alias} does not lead to this room")));

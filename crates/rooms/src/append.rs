@@ -6,15 +6,15 @@ use blaupause_data::{
     Change, Part, Place, Write,
     rows::{
         AuthRow, CurrentRow, EventNoRow, EventRoomRow, EventRow, HeadRow, PageRow, RelationRow,
-        RoomHead, StateKeyNoRow, StateKeyRow, StoredEvent, Tip, TimelineEntry, TimelineRow,
+        RoomHead, StateKeyNoRow, StateKeyRow, StoredEvent, TimelineEntry, TimelineRow, Tip,
         UserRoom,
     },
 };
 use blaupause_graph::{
-    Draft, EventNo, PageNo, Parents, Pdu, StateKeyNo, StateLookup, authorize, order, seal,
-    state_needed,
+    Draft, EventNo, PageNo, Parents, Pdu, StateKeyNo, StateLookup, authorize,
+    check_state_independent, order, seal, state_needed,
 };
-use ruma::{OwnedUserId, events::StateEventType};
+use ruma::{EventId, OwnedUserId, events::StateEventType};
 
 use crate::{
     Rooms, RoomsError,
@@ -137,7 +137,7 @@ impl<'a> Appending<'a> {
             .as_ref()
             .map(|key| (StateEventType::from(draft.kind.to_string()), key.clone()));
         let (pdu, auth) = self.seal(&draft, name.as_ref()).await?;
-        authorize(&pdu, &self.view(), &self.hot.rules)?;
+        self.check(&pdu, &auth)?;
         let auth = auth
             .iter()
             .filter(|(_, event)| pdu.auth_events().iter().any(|id| id == event.event_id()))
@@ -147,10 +147,21 @@ impl<'a> Appending<'a> {
         Ok(pdu)
     }
 
-    /// The event as it would be, without adding it. What the rules need of the state is looked
-    /// up afterwards.
-    pub(crate) async fn preview(&mut self, draft: Draft) -> Result<Pdu, RoomsError> {
-        Ok(self.seal(&draft, None).await?.0)
+    /// Whether the rules would let somebody say this, without saying it.
+    pub(crate) async fn would_allow(&mut self, draft: &Draft) -> Result<(), RoomsError> {
+        let (pdu, auth) = self.seal(draft, None).await?;
+        self.check(&pdu, &auth)
+    }
+
+    /// All rules, also those that look at no state: only they know that a room has one create
+    /// event, its first.
+    fn check(&self, pdu: &Pdu, auth: &[(EventNo, Pdu)]) -> Result<(), RoomsError> {
+        let rules = &self.hot.rules;
+        let find = |id: &EventId| {
+            auth.iter().map(|(_, event)| event).find(|event| event.event_id() == id).cloned()
+        };
+        check_state_independent(pdu, find, rules)?;
+        Ok(authorize(pdu, &self.view(), rules)?)
     }
 
     /// The sealed event and the candidates for its auth events.
@@ -264,10 +275,8 @@ impl<'a> Appending<'a> {
     ) -> Result<(), RoomsError> {
         debug_assert!(pdu.state_key().is_some());
         let part = self.hot.part;
-        let written = self
-            .rooms
-            .set_state(self.hot, &self.head, &mut self.pages, (change.key, no))
-            .await?;
+        let written =
+            self.rooms.set_state(self.hot, &self.head, &mut self.pages, (change.key, no)).await?;
         self.head.state = written.root;
         for (page_no, page) in written.pages {
             self.write.put::<PageRow>(part, &page_no, &page);

@@ -1,9 +1,6 @@
 //! Rooms come into being: one batch with everything they start with.
 
-use std::{
-    collections::BTreeSet,
-    sync::atomic::Ordering,
-};
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use blaupause_data::{DIRECTORY, DataError, rows::RoomHead};
 use blaupause_graph::{
@@ -122,7 +119,10 @@ impl Rooms {
             return Err(RoomsError::TooMany { what: "invited people", max: INVITES_MAX });
         }
         if request.initial_state.len() > INITIAL_STATE_MAX {
-            return Err(RoomsError::TooMany { what: "initial state events", max: INITIAL_STATE_MAX });
+            return Err(RoomsError::TooMany {
+                what: "initial state events",
+                max: INITIAL_STATE_MAX,
+            });
         }
         let alias = match &request.alias {
             Some(localpart) => Some(self.free_alias(localpart).await?),
@@ -130,11 +130,8 @@ impl Rooms {
         };
         let invited: BTreeSet<_> =
             request.invite.iter().filter(|user| **user != request.creator).cloned().collect();
-        let mut invitations = Vec::with_capacity(invited.len());
-        for content in self.invitations(&request.creator, &invited, request.is_direct).await? {
-            invitations.push(content);
-        }
-        let making = plan::plan(&request, &version, alias, invitations)?;
+        let invitations = self.invitations(&request.creator, &invited, request.is_direct).await?;
+        let making = plan::plan(&request, &version, alias, &invitations)?;
         self.make_room(making).await
     }
 

@@ -125,7 +125,8 @@ impl Rooms {
                 Some(since.ok_or(RoomsError::Invalid("unknown pagination token"))?)
             }
         };
-        let rows = self.data().list::<PublishedRow>(DIRECTORY, &(), PUBLISHED_LOOKED_AT_MAX).await?;
+        let rows =
+            self.data().list::<PublishedRow>(DIRECTORY, &(), PUBLISHED_LOOKED_AT_MAX).await?;
         let rooms: Vec<OwnedRoomId> = rows.rows.into_iter().map(|(room, _)| room).collect();
         let term = query.filter.generic_search_term.as_ref().map(|term| term.to_lowercase());
         let mut found: Vec<(Rank, RoomSummary)> = self
@@ -138,7 +139,7 @@ impl Rooms {
             .map(|room| ((Reverse(room.num_joined_members.into()), room.room_id.clone()), room))
             .collect();
         found.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(page(found, since, query.limit))
+        Ok(page(&found, since.as_ref(), query.limit))
     }
 
     /// The rooms that a user is joined to.
@@ -159,10 +160,14 @@ impl Rooms {
     }
 }
 
-fn page(found: Vec<(Rank, RoomSummary)>, since: Option<Since>, limit: Option<usize>) -> DirectoryPage {
+fn page(
+    found: &[(Rank, RoomSummary)],
+    since: Option<&Since>,
+    limit: Option<usize>,
+) -> DirectoryPage {
     let total = found.len();
     let limit = limit.unwrap_or(PAGE_ROOMS_DEFAULT).clamp(1, PAGE_ROOMS_MAX);
-    let (start, end) = match &since {
+    let (start, end) = match since {
         None => (0, limit.min(total)),
         Some(Since::After(rank)) => {
             let start = found.partition_point(|(at, _)| at <= rank);

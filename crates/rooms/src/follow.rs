@@ -88,29 +88,31 @@ impl Rooms {
         let profile = self.profile(user).await?;
         for room in self.data().joined_rooms(user).await? {
             let done = self
-                .in_turn(|| Box::pin(async {
-                    let mut lane = self.lane(&room).await?;
-                    let mut batch = Appending::new(self, lane.room()?);
-                    if batch.membership(user).await? != Some(Member::Join) {
-                        return Ok(());
-                    }
-                    let current = batch.state(&StateEventType::RoomMember, user.as_str());
-                    let mut content: Map<String, Value> =
-                        current.map(|pdu| pdu.content_as()).transpose()?.unwrap_or_default();
-                    // They say something about one event only.
-                    content.remove("reason");
-                    content.remove("join_authorised_via_users_server");
-                    set(&mut content, "displayname", profile.display_name.as_ref());
-                    set(&mut content, "avatar_url", profile.avatar_url.as_ref());
-                    let draft = self.member_draft(&room, user, user, &content)?;
-                    if batch.says_already(&draft).await?.is_some() {
-                        return Ok(());
-                    }
-                    batch.push(draft).await?;
-                    let write = batch.finish();
-                    lane.commit(self.data(), write).await?;
-                    Ok(())
-                }))
+                .in_turn(|| {
+                    Box::pin(async {
+                        let mut lane = self.lane(&room).await?;
+                        let mut batch = Appending::new(self, lane.room()?);
+                        if batch.membership(user).await? != Some(Member::Join) {
+                            return Ok(());
+                        }
+                        let current = batch.state(&StateEventType::RoomMember, user.as_str());
+                        let mut content: Map<String, Value> =
+                            current.map(|pdu| pdu.content_as()).transpose()?.unwrap_or_default();
+                        // They say something about one event only.
+                        content.remove("reason");
+                        content.remove("join_authorised_via_users_server");
+                        set(&mut content, "displayname", profile.display_name.as_ref());
+                        set(&mut content, "avatar_url", profile.avatar_url.as_ref());
+                        let draft = self.member_draft(&room, user, user, &content)?;
+                        if batch.says_already(&draft).await?.is_some() {
+                            return Ok(());
+                        }
+                        batch.push(draft).await?;
+                        let write = batch.finish();
+                        lane.commit(self.data(), write).await?;
+                        Ok(())
+                    })
+                })
                 .await;
             ignore_refusal(done)?;
         }
@@ -124,11 +126,8 @@ impl Rooms {
                 continue;
             }
             let room = row.value.room_id;
-            let leave = crate::ChangeMembership::own(
-                room,
-                user.to_owned(),
-                crate::MembershipAction::Leave,
-            );
+            let leave =
+                crate::ChangeMembership::own(room, user.to_owned(), crate::MembershipAction::Leave);
             ignore_refusal(self.change_membership(&leave).await)?;
         }
         Ok(())

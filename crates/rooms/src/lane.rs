@@ -101,7 +101,11 @@ impl Lane {
     /// What the lane knows must already contain the batch. Should the caller be dropped while
     /// waiting, the next turn loads the room anew; if it is faster than the batch it conflicts
     /// and is tried again.
-    pub(crate) async fn commit(mut self, data: &Data, write: Write) -> Result<StreamPos, RoomsError> {
+    pub(crate) async fn commit(
+        mut self,
+        data: &Data,
+        write: Write,
+    ) -> Result<StreamPos, RoomsError> {
         let hot = self.hot.take();
         let pos = data.submit(write).await.map_err(blaupause_data::DataError::from)?;
         *self.hot = hot;

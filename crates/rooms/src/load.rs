@@ -75,13 +75,18 @@ impl Rooms {
         &self,
         wanted: &[(Part, StateName)],
     ) -> Result<Vec<(Option<StateKeyNo>, Option<EventNo>)>, DataError> {
-        let keys: Vec<_> =
-            wanted.iter().map(|(part, (kind, key))| (*part, (kind.to_string(), key.clone()))).collect();
-        let numbers =
-            self.data().get_many::<StateKeyNoRow>(keys.iter().map(|(part, key)| (*part, key))).await?;
+        let keys: Vec<_> = wanted
+            .iter()
+            .map(|(part, (kind, key))| (*part, (kind.to_string(), key.clone())))
+            .collect();
+        let numbers = self
+            .data()
+            .get_many::<StateKeyNoRow>(keys.iter().map(|(part, key)| (*part, key)))
+            .await?;
         let numbers: Vec<_> = numbers.into_iter().map(|row| row.map(|row| row.value)).collect();
         let found = wanted.iter().zip(&numbers);
-        let found: Vec<_> = found.filter_map(|((part, _), no)| Some((*part, no.as_ref()?))).collect();
+        let found: Vec<_> =
+            found.filter_map(|((part, _), no)| Some((*part, no.as_ref()?))).collect();
         let mut current = self.data().get_many::<CurrentRow>(found).await?.into_iter();
         Ok(numbers
             .iter()
@@ -104,7 +109,9 @@ impl Rooms {
             return Ok(None);
         };
         let version = create.content_as::<CreateContent>().and_then(|content| content.room_version);
-        let Some(rules) = version.unwrap_or(ruma::RoomVersionId::V1).rules() else { return Ok(None) };
+        let Some(rules) = version.unwrap_or(ruma::RoomVersionId::V1).rules() else {
+            return Ok(None);
+        };
         let create = pdu_of(&create, &rules)?;
         let creators: Vec<OwnedUserId> = RoomCreateEvent::new(create)
             .creators(&rules.authorization)

@@ -37,12 +37,17 @@ impl Membership {
             avatar_url: String,
         }
         let member = pdu.content_as::<Content>();
-        let member = member.map_or(Member::Leave, |content| Member::from_state(&content.membership));
+        let member =
+            member.map_or(Member::Leave, |content| Member::from_state(&content.membership));
         let short = |text: &String| text.len() <= PROFILE_BYTES_MAX;
         Self {
             member,
             display_name: pdu.content_as::<Name>().ok().map(|name| name.displayname).filter(short),
-            avatar_url: pdu.content_as::<Avatar>().ok().map(|avatar| avatar.avatar_url).filter(short),
+            avatar_url: pdu
+                .content_as::<Avatar>()
+                .ok()
+                .map(|avatar| avatar.avatar_url)
+                .filter(short),
         }
     }
 }

@@ -14,11 +14,8 @@ use ruma::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Rooms, RoomsError, SendState,
-    append::Appending,
-    member_rows::Membership,
-    profiles::add_profile,
-    validate,
+    Rooms, RoomsError, SendState, append::Appending, member_rows::Membership,
+    profiles::add_profile, validate,
 };
 
 /// What is to become of a person's membership.
@@ -117,28 +114,35 @@ impl Rooms {
         if let Some(reason) = &change.reason {
             content.insert("reason".to_owned(), json!(reason));
         }
-        self.in_turn(|| Box::pin(async {
-            let mut lane = self.lane(&change.room).await?;
-            let mut batch = Appending::new(self, lane.room()?);
-            let now = batch.membership(&change.target).await?;
-            if !change.action.changes(now)? {
-                return Ok(());
-            }
-            let mut content = content.clone();
-            if change.action == MembershipAction::Join {
-                self.before_join(&mut batch, change, now, &mut content).await?;
-            }
-            let draft = self.member_draft(&change.room, &change.sender, &change.target, &content)?;
-            // A second invitation with the same words says nothing new.
-            if batch.says_already(&draft).await?.is_some() {
-                return Ok(());
-            }
-            batch.push(draft).await?;
-            let write = batch.finish();
-            lane.commit(self.data(), write).await?;
-            Ok(())
-        }))
-        .await
+        let done = self.in_turn(|| {
+            Box::pin(async {
+                let mut lane = self.lane(&change.room).await?;
+                let mut batch = Appending::new(self, lane.room()?);
+                let now = batch.membership(&change.target).await?;
+                if !change.action.changes(now)? {
+                    return Ok(());
+                }
+                let mut content = content.clone();
+                if change.action == MembershipAction::Join {
+                    self.before_join(&mut batch, change, now, &mut content).await?;
+                }
+                let draft =
+                    self.member_draft(&change.room, &change.sender, &change.target, &content)?;
+                // A second invitation with the same words says nothing new.
+                if batch.says_already(&draft).await?.is_some() {
+                    return Ok(());
+                }
+                batch.push(draft).await?;
+                let write = batch.finish();
+                lane.commit(self.data(), write).await?;
+                Ok(())
+            })
+        });
+        done.await?;
+        if change.action.membership() != Member::Join {
+            self.stop_typing(&change.room, &change.target);
+        }
+        Ok(())
     }
 
     /// Content of the event but for the reason, with the profile of who comes in.
@@ -209,27 +213,29 @@ impl Rooms {
             }
             _ => {}
         }
-        self.in_turn(|| Box::pin(async {
-            let mut lane = self.lane(&request.room).await?;
-            let mut batch = Appending::new(self, lane.room()?);
-            let mut content = given.clone();
-            let now = batch.membership(&target).await?;
-            let comes_in = !matches!(now, Some(Member::Join | Member::Invite));
-            if wanted == "join"
-                && comes_in
-                && let Some(by) = batch.authorising_user(&target).await?
-            {
-                content.insert("join_authorised_via_users_server".to_owned(), json!(by));
-            }
-            let draft = self.member_draft(&request.room, &request.sender, &target, &content)?;
-            if let Some(same) = batch.says_already(&draft).await? {
-                return Ok(same.event_id().to_owned());
-            }
-            let event = batch.push(draft).await?.event_id().to_owned();
-            let write = batch.finish();
-            lane.commit(self.data(), write).await?;
-            Ok(event)
-        }))
+        self.in_turn(|| {
+            Box::pin(async {
+                let mut lane = self.lane(&request.room).await?;
+                let mut batch = Appending::new(self, lane.room()?);
+                let mut content = given.clone();
+                let now = batch.membership(&target).await?;
+                let comes_in = !matches!(now, Some(Member::Join | Member::Invite));
+                if wanted == "join"
+                    && comes_in
+                    && let Some(by) = batch.authorising_user(&target).await?
+                {
+                    content.insert("join_authorised_via_users_server".to_owned(), json!(by));
+                }
+                let draft = self.member_draft(&request.room, &request.sender, &target, &content)?;
+                if let Some(same) = batch.says_already(&draft).await? {
+                    return Ok(same.event_id().to_owned());
+                }
+                let event = batch.push(draft).await?.event_id().to_owned();
+                let write = batch.finish();
+                lane.commit(self.data(), write).await?;
+                Ok(event)
+            })
+        })
         .await
     }
 
@@ -279,10 +285,7 @@ impl Rooms {
 
 impl Appending<'_> {
     /// What somebody is to the room; `None` if they never were anything. Looks it up.
-    pub(crate) async fn membership(
-        &mut self,
-        user: &UserId,
-    ) -> Result<Option<Member>, RoomsError> {
+    pub(crate) async fn membership(&mut self, user: &UserId) -> Result<Option<Member>, RoomsError> {
         let name = (StateEventType::RoomMember, user.to_string());
         self.look_up(std::slice::from_ref(&name)).await?;
         Ok(self.state(&name.0, &name.1).map(|pdu| Membership::of(&pdu).member))

@@ -33,7 +33,10 @@ impl Rooms {
     }
 
     /// Content of the event with which a local user joins.
-    pub(crate) async fn join_content(&self, user: &UserId) -> Result<Map<String, Value>, RoomsError> {
+    pub(crate) async fn join_content(
+        &self,
+        user: &UserId,
+    ) -> Result<Map<String, Value>, RoomsError> {
         let mut content = Map::new();
         content.insert("membership".to_owned(), json!("join"));
         add_profile(&mut content, &self.profile(user).await?);

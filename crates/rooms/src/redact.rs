@@ -146,12 +146,12 @@ impl Appending<'_> {
             (StateEventType::RoomPowerLevels, String::new()),
         ])
         .await?;
-        let levels = self.state(&StateEventType::RoomPowerLevels, "").map(RoomPowerLevelsEvent::new);
+        let levels =
+            self.state(&StateEventType::RoomPowerLevels, "").map(RoomPowerLevelsEvent::new);
         let rules = self.hot.rules.clone();
         let field = RoomPowerLevelsIntField::Redact;
-        let needed = levels.and_then(|levels| {
-            levels.get_as_int_or_default(field, &rules.authorization).ok()
-        });
+        let needed = levels
+            .and_then(|levels| levels.get_as_int_or_default(field, &rules.authorization).ok());
         let needed = UserPowerLevel::Int(needed.unwrap_or_else(|| field.default_value()));
         let level = power_level(redaction.sender(), &self.view(), &rules)?;
         if level >= needed {

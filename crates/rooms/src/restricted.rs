@@ -90,11 +90,12 @@ impl Appending<'_> {
         ];
         self.look_up(&powers).await?;
         let rules = self.hot.rules.clone();
-        let levels = self.state(&StateEventType::RoomPowerLevels, "").map(RoomPowerLevelsEvent::new);
+        let levels =
+            self.state(&StateEventType::RoomPowerLevels, "").map(RoomPowerLevelsEvent::new);
         let int = |field: RoomPowerLevelsIntField| {
-            let level = levels.as_ref().map(|levels| {
-                levels.get_as_int_or_default(field, &rules.authorization)
-            });
+            let level = levels
+                .as_ref()
+                .map(|levels| levels.get_as_int_or_default(field, &rules.authorization));
             level.and_then(Result::ok).unwrap_or_else(|| field.default_value())
         };
         let needed = int(RoomPowerLevelsIntField::Invite);
@@ -150,12 +151,8 @@ impl Appending<'_> {
         let data = self.rooms.data();
         let mut want = ReadSet::new();
         let joined = Member::Join as u8;
-        let slot = want.prefix::<MemberRow>(
-            self.part(),
-            &joined,
-            Order::Forward,
-            MEMBERS_LOOKED_AT_MAX,
-        );
+        let slot =
+            want.prefix::<MemberRow>(self.part(), &joined, Order::Forward, MEMBERS_LOOKED_AT_MAX);
         let rows = want.run(data).await?.many(slot)?.rows.into_iter();
         let local = rows.map(|(_, row)| row.value.user_id).filter(|user| data.is_local(user));
         Ok(local.take(VOUCHERS_MAX).collect())

@@ -149,10 +149,9 @@ impl Rooms {
         let target = target.map(|target| got.one(target)).transpose()?.flatten();
         Ok(Before {
             done: done.map(|row| row.value),
-            relation: relation.zip(target).map(|((rel_type, _), target)| Relation {
-                target: target.value,
-                rel_type,
-            }),
+            relation: relation
+                .zip(target)
+                .map(|((rel_type, _), target)| Relation { target: target.value, rel_type }),
         })
     }
 
@@ -169,19 +168,21 @@ impl Rooms {
         if request.kind == StateEventType::RoomCanonicalAlias {
             self.check_canonical_alias(&request).await?;
         }
-        self.in_turn(|| Box::pin(async {
-            let mut lane = self.lane(&request.room).await?;
-            let hot = lane.room()?;
-            let mut batch = Appending::new(self, hot);
-            let draft = self.state_draft(&request);
-            if let Some(same) = batch.says_already(&draft).await? {
-                return Ok(same.event_id().to_owned());
-            }
-            let event = batch.push(draft).await?.event_id().to_owned();
-            let write = batch.finish();
-            lane.commit(self.data(), write).await?;
-            Ok(event)
-        }))
+        self.in_turn(|| {
+            Box::pin(async {
+                let mut lane = self.lane(&request.room).await?;
+                let hot = lane.room()?;
+                let mut batch = Appending::new(self, hot);
+                let draft = self.state_draft(&request);
+                if let Some(same) = batch.says_already(&draft).await? {
+                    return Ok(same.event_id().to_owned());
+                }
+                let event = batch.push(draft).await?.event_id().to_owned();
+                let write = batch.finish();
+                lane.commit(self.data(), write).await?;
+                Ok(event)
+            })
+        })
         .await
     }
 

@@ -30,13 +30,13 @@ struct Said(HashMap<StateEventType, Arc<Event>>);
 
 impl Said {
     /// One field of a state event's content, if it has the right type.
-    fn get<T: DeserializeOwned>(&self, kind: StateEventType, field: &str) -> Option<T> {
-        let event = self.0.get(&kind)?;
+    fn get<T: DeserializeOwned>(&self, kind: &StateEventType, field: &str) -> Option<T> {
+        let event = self.0.get(kind)?;
         let mut content: HashMap<String, serde_json::Value> = event.content_as()?;
         serde_json::from_value(content.remove(field)?).ok()
     }
 
-    fn text(&self, kind: StateEventType, field: &str) -> Option<String> {
+    fn text(&self, kind: &StateEventType, field: &str) -> Option<String> {
         self.get::<String>(kind, field).filter(|text| !text.is_empty())
     }
 }
@@ -84,7 +84,7 @@ fn summary(room: OwnedRoomId, joined: u64, said: &Said) -> RoomSummary {
     let rule = rule.and_then(|event| event.content_as::<JoinRule>());
     let guests = said.0.get(&StateEventType::RoomGuestAccess);
     let guests = guests.and_then(|event| event.content_as::<Guests>());
-    let visibility = said.text(StateEventType::RoomHistoryVisibility, "history_visibility");
+    let visibility = said.text(&StateEventType::RoomHistoryVisibility, "history_visibility");
     let mut summary = RoomSummary::new(
         room,
         rule.map_or(JoinRuleSummary::from(JoinRuleKind::Invite), JoinRuleSummary::from),
@@ -92,14 +92,14 @@ fn summary(room: OwnedRoomId, joined: u64, said: &Said) -> RoomSummary {
         UInt::new_saturating(joined),
         visibility.as_deref() == Some("world_readable"),
     );
-    summary.name = said.text(StateEventType::RoomName, "name");
-    summary.topic = said.text(StateEventType::RoomTopic, "topic");
-    let avatar = said.text(StateEventType::RoomAvatar, "url");
+    summary.name = said.text(&StateEventType::RoomName, "name");
+    summary.topic = said.text(&StateEventType::RoomTopic, "topic");
+    let avatar = said.text(&StateEventType::RoomAvatar, "url");
     summary.avatar_url = avatar.map(OwnedMxcUri::from);
     summary.canonical_alias =
-        said.get::<OwnedRoomAliasId>(StateEventType::RoomCanonicalAlias, "alias");
-    summary.room_type = said.get::<RoomType>(StateEventType::RoomCreate, "type");
+        said.get::<OwnedRoomAliasId>(&StateEventType::RoomCanonicalAlias, "alias");
+    summary.room_type = said.get::<RoomType>(&StateEventType::RoomCreate, "type");
     summary.encryption =
-        said.get::<EventEncryptionAlgorithm>(StateEventType::RoomEncryption, "algorithm");
+        said.get::<EventEncryptionAlgorithm>(&StateEventType::RoomEncryption, "algorithm");
     summary
 }

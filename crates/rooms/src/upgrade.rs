@@ -4,7 +4,7 @@
 //! room is an empty one that nobody knows of, and the upgrade can be asked for again.
 
 use blaupause_data::Member;
-use blaupause_graph::{Draft, Pdu, authorize};
+use blaupause_graph::{Draft, Pdu};
 use ruma::{
     OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId,
     events::{StateEventType, TimelineEventType},
@@ -14,7 +14,7 @@ use ruma::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Rooms, RoomsError,
+    Rooms, RoomsError, SendState,
     append::Appending,
     create::{Making, Planned, default_levels},
     hot::StateName,
@@ -71,15 +71,15 @@ impl Rooms {
         }
         self.move_aliases(&request.room, &new, &moving.aliases).await?;
         if let Some(content) = moving.canonical {
-            let draft = self.own_state(&new, &request.user, StateEventType::RoomCanonicalAlias, &content)?;
-            self.in_turn(|| Box::pin(async {
-                let mut lane = self.lane(&new).await?;
-                let mut batch = Appending::new(self, lane.room()?);
-                batch.push(draft.clone()).await?;
-                let write = batch.finish();
-                lane.commit(self.data(), write).await
-            }))
-            .await?;
+            let state = SendState {
+                room: new.clone(),
+                sender: request.user.clone(),
+                kind: StateEventType::RoomCanonicalAlias,
+                state_key: String::new(),
+                content: validate::raw(&content)?,
+                timestamp: None,
+            };
+            self.send_state(state).await?;
         }
         Ok(new)
     }
@@ -88,7 +88,7 @@ impl Rooms {
         &self,
         room: &RoomId,
         user: &OwnedUserId,
-        kind: StateEventType,
+        kind: &StateEventType,
         content: &Map<String, Value>,
     ) -> Result<Draft, RoomsError> {
         let draft = Draft::new(
@@ -126,7 +126,8 @@ impl Rooms {
         );
         batch.look_up(&names).await?;
         self.check_may_close(&mut batch, request).await?;
-        let old_create: Map<String, Value> = content_of(batch.state(&StateEventType::RoomCreate, ""));
+        let old_create: Map<String, Value> =
+            content_of(batch.state(&StateEventType::RoomCreate, ""));
         let levels = batch.state(&StateEventType::RoomPowerLevels, "");
         let mut states = vec![new_levels(levels, request, rules)?];
         for kind in MOVED_TYPES {
@@ -138,13 +139,15 @@ impl Rooms {
         let canonical = batch.state(&StateEventType::RoomCanonicalAlias, "");
         let canonical = canonical.map(|pdu| content_of(Some(pdu)));
         drop(lane);
-        for member in self.data().members(&request.room, Member::Ban).await?.iter().take(BANS_MOVED_MAX)
+        for member in
+            self.data().members(&request.room, Member::Ban).await?.iter().take(BANS_MOVED_MAX)
         {
             states.push(Planned::member(&member.user_id, &json!({ "membership": "ban" }))?);
         }
         let mut predecessor = json!({ "room_id": request.room });
         // Deprecated, and impossible to know where the room id is made from this event.
-        if let (false, Some(last)) = (rules.authorization.room_create_event_id_as_room_id, last_event)
+        if let (false, Some(last)) =
+            (rules.authorization.room_create_event_id_as_room_id, last_event)
         {
             predecessor["event_id"] = json!(last);
         }
@@ -167,38 +170,38 @@ impl Rooms {
     ) -> Result<(), RoomsError> {
         let content = tombstone(&request.room);
         let draft =
-            self.own_state(&request.room, &request.user, StateEventType::RoomTombstone, &content)?;
-        let pdu = batch.preview(draft).await?;
-        let rules = batch.hot.rules.clone();
-        Ok(authorize(&pdu, &batch.view(), &rules)?)
+            self.own_state(&request.room, &request.user, &StateEventType::RoomTombstone, &content)?;
+        batch.would_allow(&draft).await
     }
 
     /// The second batch: where the room went, and nobody speaks here any more. Done twice it says
     /// the same.
     async fn leave_signpost(&self, request: &UpgradeRoom, new: &RoomId) -> Result<(), RoomsError> {
         let content = tombstone(new);
-        self.in_turn(|| Box::pin(async {
-            let mut lane = self.lane(&request.room).await?;
-            let mut batch = Appending::new(self, lane.room()?);
-            let draft = self.own_state(
-                &request.room,
-                &request.user,
-                StateEventType::RoomTombstone,
-                &content,
-            )?;
-            batch.push(draft).await?;
-            if let Some(levels) = closed_levels(&batch)? {
-                let kind = StateEventType::RoomPowerLevels;
-                let draft = self.own_state(&request.room, &request.user, kind, &levels)?;
-                // Who may close the room need not be allowed to change its levels.
-                match batch.push(draft).await {
-                    Ok(_) | Err(RoomsError::Refused(_)) => {}
-                    Err(error) => return Err(error),
+        self.in_turn(|| {
+            Box::pin(async {
+                let mut lane = self.lane(&request.room).await?;
+                let mut batch = Appending::new(self, lane.room()?);
+                let draft = self.own_state(
+                    &request.room,
+                    &request.user,
+                    &StateEventType::RoomTombstone,
+                    &content,
+                )?;
+                batch.push(draft).await?;
+                if let Some(levels) = closed_levels(&batch)? {
+                    let kind = StateEventType::RoomPowerLevels;
+                    let draft = self.own_state(&request.room, &request.user, &kind, &levels)?;
+                    // Who may close the room need not be allowed to change its levels.
+                    match batch.push(draft).await {
+                        Ok(_) | Err(RoomsError::Refused(_)) => {}
+                        Err(error) => return Err(error),
+                    }
                 }
-            }
-            let write = batch.finish();
-            lane.commit(self.data(), write).await
-        }))
+                let write = batch.finish();
+                lane.commit(self.data(), write).await
+            })
+        })
         .await?;
         Ok(())
     }
@@ -274,7 +277,7 @@ fn new_levels(
 ) -> Result<Planned, RoomsError> {
     let privileged = rules.authorization.explicitly_privilege_room_creators;
     let mut content =
-        old.map_or_else(|| default_levels(Map::new(), privileged), |pdu| content_of(Some(pdu)));
+        old.map_or_else(|| default_levels(&Map::new(), privileged), |pdu| content_of(Some(pdu)));
     let mut users = match content.remove("users") {
         Some(Value::Object(users)) => users,
         _ => Map::new(),
@@ -282,7 +285,8 @@ fn new_levels(
     if privileged {
         // Creators stand above all levels and must not be listed.
         users.retain(|user, _| {
-            *user != *request.user && !request.additional_creators.iter().any(|other| *user == *other)
+            *user != *request.user
+                && !request.additional_creators.iter().any(|other| *user == *other)
         });
         raise_tombstone(&mut content);
     } else {

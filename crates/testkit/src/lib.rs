@@ -184,7 +184,8 @@ impl TestServer {
     /// Content of a current state event.
     pub async fn state(&self, room: &RoomId, kind: &str, state_key: &str) -> Option<Value> {
         let name = (StateEventType::from(kind), state_key.to_owned());
-        let event = self.rooms.current_state(room, &[name]).await.expect("the store reads").pop()?;
+        let event =
+            self.rooms.current_state(room, &[name]).await.expect("the store reads").pop()?;
         event?.content_as()
     }
 

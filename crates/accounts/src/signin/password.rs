@@ -25,7 +25,7 @@ impl Accounts {
     /// Check the password of a user who asks for something that needs it once more.
     ///
     /// # Errors
-    /// It is wrong, the user has none, or the store failed.
+    /// It is wrong, the user has none, there were too many wrong ones, or the store failed.
     pub async fn check_password(
         &self,
         user: &UserId,
@@ -33,7 +33,7 @@ impl Accounts {
     ) -> Result<(), AccountsError> {
         let account = self.stored_account(user).await?;
         let active = account.filter(|account| account.deactivated_ms.is_none());
-        match self.verify(active.as_ref().map(|account| &account.value), password).await {
+        match self.verify(user, active.as_ref().map(|account| &account.value), password).await? {
             Verdict::Fits { .. } => Ok(()),
             Verdict::Wrong => Err(AccountsError::WrongPassword),
         }
@@ -75,9 +75,19 @@ impl Accounts {
     /// Takes as long for unknown users and users without a password as for others.
     pub(crate) async fn verify(
         &self,
+        user: &UserId,
         account: Option<&StoredAccount>,
         password: &Secret,
-    ) -> Verdict {
+    ) -> Result<Verdict, AccountsError> {
+        self.count_try(user)?;
+        let verdict = self.compare(account, password).await;
+        if matches!(verdict, Verdict::Fits { .. }) {
+            self.forget_failed(user);
+        }
+        Ok(verdict)
+    }
+
+    async fn compare(&self, account: Option<&StoredAccount>, password: &Secret) -> Verdict {
         if password.reveal().is_empty() || password.reveal().len() > BYTES_MAX {
             return Verdict::Wrong;
         }

@@ -1,12 +1,15 @@
 use blaupause_data::StreamPos;
 use ruma::{OwnedUserId, UserId, events::tag::TagInfo, room_id, user_id};
-use serde_json::{json, value::{RawValue, to_raw_value}};
+use serde_json::{
+    json,
+    value::{RawValue, to_raw_value},
+};
 
 use super::World;
 use crate::{AccountsError, Scope};
 
-fn raw(value: serde_json::Value) -> Box<RawValue> {
-    to_raw_value(&value).expect("JSON")
+fn raw(value: &serde_json::Value) -> Box<RawValue> {
+    to_raw_value(value).expect("JSON")
 }
 
 async fn kinds(
@@ -27,7 +30,7 @@ async fn what_changed_after_a_position_is_found() {
     let accounts = &world.accounts;
     let set = |room, kind, content| {
         let user = user.clone();
-        async move { accounts.set_account_data(&user, room, kind, &raw(content)).await }
+        async move { accounts.set_account_data(&user, room, kind, &raw(&content)).await }
     };
     set(None, "org.a", json!({"x": 1})).await.expect("an object");
     set(Some(room), "org.b", json!({})).await.expect("an object");
@@ -48,7 +51,10 @@ async fn removed_data_is_told_to_those_who_knew_it() {
     let world = World::new().await;
     let user = world.user("alice").await;
     let accounts = &world.accounts;
-    accounts.set_account_data(&user, None, "org.a", &raw(json!({"x": 1}))).await.expect("an object");
+    accounts
+        .set_account_data(&user, None, "org.a", &raw(&json!({"x": 1})))
+        .await
+        .expect("an object");
     let before = world.data.position();
     accounts.delete_account_data(&user, None, "org.a").await.expect("memory writes");
     assert!(accounts.account_data(&user, None, "org.a").await.expect("memory reads").is_none());
@@ -65,18 +71,18 @@ async fn what_cannot_be_account_data_is_refused() {
     let user = world.user("alice").await;
     let accounts = &world.accounts;
     for kind in ["m.fully_read", "m.push_rules"] {
-        let done = accounts.set_account_data(&user, None, kind, &raw(json!({}))).await;
+        let done = accounts.set_account_data(&user, None, kind, &raw(&json!({}))).await;
         assert!(matches!(done, Err(AccountsError::ServerManaged(_))));
     }
     for content in [json!([1]), json!("x"), json!(null), json!(5)] {
-        let done = accounts.set_account_data(&user, None, "org.a", &raw(content)).await;
+        let done = accounts.set_account_data(&user, None, "org.a", &raw(&content)).await;
         assert!(matches!(done, Err(AccountsError::NotAnObject)));
     }
-    let big = raw(json!({"x": "x".repeat(70_000)}));
+    let big = raw(&json!({"x": "x".repeat(70_000)}));
     let done = accounts.set_account_data(&user, None, "org.a", &big).await;
     assert!(matches!(done, Err(AccountsError::TooLarge(_))));
     for kind in [String::new(), "x".repeat(256)] {
-        let done = accounts.set_account_data(&user, None, &kind, &raw(json!({}))).await;
+        let done = accounts.set_account_data(&user, None, &kind, &raw(&json!({}))).await;
         assert!(matches!(done, Err(AccountsError::Invalid(_))));
     }
 }
@@ -88,13 +94,15 @@ async fn a_user_cannot_fill_the_disk_with_types() {
     let room = room_id!("!r:a.example");
     for number in 0..100 {
         let kind = format!("org.{number}");
-        let done = world.accounts.set_account_data(&user, Some(room), &kind, &raw(json!({}))).await;
+        let done =
+            world.accounts.set_account_data(&user, Some(room), &kind, &raw(&json!({}))).await;
         done.expect("below the limit");
     }
-    let done = world.accounts.set_account_data(&user, Some(room), "org.x", &raw(json!({}))).await;
+    let done = world.accounts.set_account_data(&user, Some(room), "org.x", &raw(&json!({}))).await;
     assert!(matches!(done, Err(AccountsError::TooMany(_))));
     // One that is there can still be changed.
-    let done = world.accounts.set_account_data(&user, Some(room), "org.1", &raw(json!({"a": 1}))).await;
+    let done =
+        world.accounts.set_account_data(&user, Some(room), "org.1", &raw(&json!({"a": 1}))).await;
     done.expect("it exists");
 }
 
@@ -106,7 +114,7 @@ async fn ignored_users_are_kept_in_memory_and_follow_changes() {
     assert!(accounts.ignored_users(&user).await.expect("memory reads").is_empty());
     let list = json!({"ignored_users": {"@bad:b.example": {}}});
     accounts
-        .set_account_data(&user, None, "m.ignored_user_list", &raw(list))
+        .set_account_data(&user, None, "m.ignored_user_list", &raw(&list))
         .await
         .expect("an object");
     let ignored = accounts.ignored_users(&user).await.expect("memory reads");
@@ -116,7 +124,7 @@ async fn ignored_users_are_kept_in_memory_and_follow_changes() {
     assert_eq!(world.store.round_trips().0, before);
     let nonsense = json!({"ignored_users": ["x"]});
     accounts
-        .set_account_data(&user, None, "m.ignored_user_list", &raw(nonsense))
+        .set_account_data(&user, None, "m.ignored_user_list", &raw(&nonsense))
         .await
         .expect("an object");
     assert!(accounts.ignored_users(&user).await.expect("memory reads").is_empty());

@@ -5,8 +5,8 @@ use sha1::Sha1;
 
 use super::{PASSWORD, World, cheap, secret};
 use crate::{
-    AccountsError, NewAccount, NewRegistrationToken, Registration, RegistrationMode,
-    ReservedNames, Settings, SignIn,
+    AccountsError, NewAccount, NewRegistrationToken, Registration, RegistrationMode, ReservedNames,
+    Settings, SignIn,
 };
 
 fn registration(name: &str) -> Registration {
@@ -70,11 +70,8 @@ async fn registration_is_closed_unless_opened() {
 #[tokio::test]
 async fn guests_have_numbers_for_names_and_no_password() {
     let world = World::with(Settings { guests: true, ..cheap() }).await;
-    let wanted = Registration {
-        guest: true,
-        sign_in: Some(SignIn::default()),
-        ..Registration::default()
-    };
+    let wanted =
+        Registration { guest: true, sign_in: Some(SignIn::default()), ..Registration::default() };
     let made = world.accounts.register(wanted).await.expect("guests are welcome");
     assert!(made.user_id.localpart().bytes().all(|b| b.is_ascii_digit()));
     let token = made.issued.expect("it was wanted").access_token;
@@ -116,7 +113,8 @@ async fn a_registration_token_has_so_many_uses_and_an_end() {
     };
     let none = accounts.register(registration("a1")).await;
     assert!(matches!(none, Err(AccountsError::WrongRegistrationToken)));
-    let new = NewRegistrationToken { token: Some("two".into()), uses_max: Some(2), expires_ms: None };
+    let new =
+        NewRegistrationToken { token: Some("two".into()), uses_max: Some(2), expires_ms: None };
     accounts.create_registration_token(new).await.expect("it is free");
     let (one, other) =
         tokio::join!(accounts.register(with("a1", "two")), accounts.register(with("a2", "two")));
@@ -125,7 +123,8 @@ async fn a_registration_token_has_so_many_uses_and_an_end() {
     let third = accounts.register(with("a3", "two")).await;
     assert!(matches!(third, Err(AccountsError::WrongRegistrationToken)));
     let ends = world.data.env().now_millis() + 1_000;
-    let new = NewRegistrationToken { token: Some("soon".into()), uses_max: None, expires_ms: Some(ends) };
+    let new =
+        NewRegistrationToken { token: Some("soon".into()), uses_max: None, expires_ms: Some(ends) };
     accounts.create_registration_token(new).await.expect("it is free");
     assert!(accounts.is_registration_token_valid("soon").await.expect("memory reads"));
     world.advance(1);
@@ -165,11 +164,8 @@ async fn the_shared_secret_makes_accounts_with_a_fresh_nonce_only() {
     };
     let world = World::with(settings).await;
     let accounts = &world.accounts;
-    let new = |admin| NewAccount {
-        localpart: "root".into(),
-        password: Some(secret(PASSWORD)),
-        admin,
-    };
+    let new =
+        |admin| NewAccount { localpart: "root".into(), password: Some(secret(PASSWORD)), admin };
     let register = |nonce: String, admin, mac: String| async move {
         accounts.register_with_shared_secret(&nonce, new(admin), None, &mac, None).await
     };

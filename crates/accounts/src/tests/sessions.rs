@@ -3,7 +3,7 @@ use std::sync::Arc;
 use ruma::{device_id, user_id};
 
 use super::{PASSWORD, World, cheap, secret};
-use crate::{AccountsError, Argon2Cost, Settings, SignIn};
+use crate::{AccountsError, Argon2Cost, FailedLogins, Settings, SignIn};
 
 fn is_unknown<T>(result: &Result<T, AccountsError>) -> bool {
     matches!(result, Err(AccountsError::UnknownToken { soft_logout: false }))
@@ -173,10 +173,8 @@ async fn a_locked_account_may_only_sign_out() {
     let token = issued.access_token.reveal();
     assert!(matches!(world.accounts.authenticate(token).await, Err(AccountsError::Locked)));
     assert!(world.accounts.authenticate_even_locked(token).await.is_ok());
-    let done = world
-        .accounts
-        .sign_in_with_password("alice", &secret(PASSWORD), &SignIn::default())
-        .await;
+    let done =
+        world.accounts.sign_in_with_password("alice", &secret(PASSWORD), &SignIn::default()).await;
     assert!(matches!(done, Err(AccountsError::Locked)));
     world.accounts.set_locked(&user, false).await.expect("memory writes");
     assert!(world.accounts.authenticate(token).await.is_ok());
@@ -227,4 +225,32 @@ async fn the_use_of_a_device_is_written_at_most_once_a_minute() {
         world.accounts.write_last_seen().await.expect("memory writes");
     }
     assert_eq!(world.store.round_trips().1, commits + 1);
+}
+
+#[tokio::test]
+async fn passwords_can_be_guessed_only_slowly() {
+    let failed_logins = Some(FailedLogins { per_second: 0.1, burst: 3 });
+    let world = World::with(Settings { failed_logins, ..cheap() }).await;
+    let alice = world.user("alice").await;
+    let how = SignIn::default();
+    let tried = |name: &'static str, password: &'static str| {
+        let (accounts, how) = (&world.accounts, &how);
+        async move { accounts.sign_in_with_password(name, &secret(password), how).await }
+    };
+    for name in ["alice", "nobody"] {
+        for _ in 0..3 {
+            assert!(matches!(tried(name, "wrong").await, Err(AccountsError::WrongPassword)));
+        }
+        let late = tried(name, PASSWORD).await;
+        assert!(matches!(late, Err(AccountsError::TooManyTries { retry_after_ms: 10_000 })));
+    }
+    // Not by another way either.
+    let other = world.accounts.check_password(&alice, &secret(PASSWORD)).await;
+    assert!(matches!(other, Err(AccountsError::TooManyTries { .. })));
+    world.advance(10);
+    assert!(tried("alice", PASSWORD).await.is_ok());
+    // A right password makes the wrong ones forgotten.
+    for _ in 0..3 {
+        assert!(matches!(tried("alice", "wrong").await, Err(AccountsError::WrongPassword)));
+    }
 }

@@ -27,10 +27,7 @@ pub(crate) async fn nonce(State(app): State<App>) -> Result<Json<Value>, ApiErro
 }
 
 /// `POST`: an account.
-pub(crate) async fn register(
-    State(app): State<App>,
-    body: Bytes,
-) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn register(State(app): State<App>, body: Bytes) -> Result<Json<Value>, ApiError> {
     json::check_object(&body)?;
     let request: Request =
         serde_json::from_slice(&body).map_err(|error| ApiError::bad_json(error.to_string()))?;

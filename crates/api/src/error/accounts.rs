@@ -16,6 +16,7 @@ impl From<AccountsError> for ApiError {
             AccountsError::WrongRegistrationToken => {
                 Self::new(StatusCode::UNAUTHORIZED, "M_UNAUTHORIZED", text)
             }
+            AccountsError::TooManyTries { retry_after_ms } => Self::limit_exceeded(retry_after_ms),
             AccountsError::SignInNotOffered => Self::unknown(text),
             AccountsError::Deactivated => {
                 Self::new(StatusCode::FORBIDDEN, "M_USER_DEACTIVATED", text)

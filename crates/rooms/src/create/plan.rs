@@ -33,9 +33,13 @@ pub(crate) fn plan(
     request: &CreateRoom,
     (version, rules): &(RoomVersionId, RoomVersionRules),
     alias: Option<OwnedRoomAliasId>,
-    invitations: Vec<(OwnedUserId, Value)>,
+    invitations: &[(OwnedUserId, Value)],
 ) -> Result<Making, RoomsError> {
     for state in &request.initial_state {
+        if state.kind == StateEventType::RoomMember {
+            // What has to be asked before an invitation would not be asked.
+            return Err(validate::bad("members of a new room are invited by `invite`"));
+        }
         validate::state(&state.kind, &state.state_key, &state.content, None)?;
     }
     let mut states = vec![levels(request, rules)?];
@@ -44,15 +48,13 @@ pub(crate) fn plan(
     }
     states.extend(preset(request)?);
     states.extend(
-        request
-            .initial_state
-            .iter()
-            .filter(|state| !is_levels(&state.kind, &state.state_key))
-            .map(|state| Planned {
+        request.initial_state.iter().filter(|state| !is_levels(&state.kind, &state.state_key)).map(
+            |state| Planned {
                 kind: state.kind.clone(),
                 state_key: state.state_key.clone(),
                 content: state.content.clone(),
-            }),
+            },
+        ),
     );
     if let Some(name) = &request.name {
         states.push(Planned::new(StateEventType::RoomName, &json!({ "name": name }))?);
@@ -61,7 +63,7 @@ pub(crate) fn plan(
         let content = json!({ "topic": topic, "m.topic": { "m.text": [{ "body": topic }] } });
         states.push(Planned::new(StateEventType::RoomTopic, &content)?);
     }
-    for (user, content) in &invitations {
+    for (user, content) in invitations {
         states.push(Planned::member(user, content)?);
     }
     Ok(Making {
@@ -133,7 +135,7 @@ fn levels(request: &CreateRoom, rules: &RoomVersionRules) -> Result<Planned, Roo
             }
         }
     }
-    let mut content = default_levels(users, privileged_creators);
+    let mut content = default_levels(&users, privileged_creators);
     if request.preset() != Preset::Public {
         content.insert("invite".to_owned(), json!(0));
     }
@@ -146,7 +148,7 @@ fn levels(request: &CreateRoom, rules: &RoomVersionRules) -> Result<Planned, Roo
 /// Everyday changes need 50, what changes who has power or who can read needs 100. Where creators
 /// stand above all numbers, only they upgrade (150: the specification wants it above all others).
 pub(crate) fn default_levels(
-    users: Map<String, Value>,
+    users: &Map<String, Value>,
     privileged_creators: bool,
 ) -> Map<String, Value> {
     let upgrade = if privileged_creators { 150 } else { 100 };
@@ -192,7 +194,8 @@ fn preset(request: &CreateRoom) -> Result<Vec<Planned>, RoomsError> {
     events
         .into_iter()
         .filter(|(kind, _)| {
-            let set = |state: &super::InitialState| state.kind == *kind && state.state_key.is_empty();
+            let set =
+                |state: &super::InitialState| state.kind == *kind && state.state_key.is_empty();
             !request.initial_state.iter().any(set)
         })
         .map(|(kind, content)| Planned::new(kind, &content))

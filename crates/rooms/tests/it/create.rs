@@ -1,5 +1,5 @@
-use blaupause_rooms::{CreateRoom, InitialState, Preset, RoomsError};
 use blaupause_data::Member;
+use blaupause_rooms::{CreateRoom, InitialState, Preset, RoomsError};
 use blaupause_testkit::{TestServer, raw};
 use ruma::{RoomVersionId, events::StateEventType};
 use serde_json::{Map, Value, json};
@@ -11,11 +11,11 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-fn initial(kind: &str, content: Value) -> InitialState {
+fn initial(kind: &str, content: &Value) -> InitialState {
     InitialState {
         kind: StateEventType::from(kind),
         state_key: String::new(),
-        content: raw(&content),
+        content: raw(content),
     }
 }
 
@@ -53,7 +53,7 @@ async fn events_come_in_the_prescribed_order() {
     request.alias = Some("tea".to_owned());
     request.name = Some("Tea".to_owned());
     request.topic = Some("Leaves".to_owned());
-    request.initial_state = vec![initial("m.room.encryption", json!({ "algorithm": "x" }))];
+    request.initial_state = vec![initial("m.room.encryption", &json!({ "algorithm": "x" }))];
     request.invite = vec![bob];
     let room = server.rooms.create(request).await.expect("a room");
     let kinds: Vec<_> = server.timeline(&room).await.iter().map(|e| e.kind.clone()).collect();
@@ -129,8 +129,8 @@ async fn initial_state_takes_precedence_over_the_preset_and_the_name_over_it() {
     let server = TestServer::new().await;
     let mut request = CreateRoom::new(server.user("alice"));
     request.initial_state = vec![
-        initial("m.room.history_visibility", json!({ "history_visibility": "joined" })),
-        initial("m.room.name", json!({ "name": "first" })),
+        initial("m.room.history_visibility", &json!({ "history_visibility": "joined" })),
+        initial("m.room.name", &json!({ "name": "first" })),
     ];
     request.name = Some("second".to_owned());
     let room = server.rooms.create(request).await.expect("a room");
@@ -160,15 +160,18 @@ async fn hostile_requests_are_refused() {
         change(&mut request);
         server.rooms.create(request)
     };
-    let bad = with(|r| r.power_levels = object(json!({ "users": { "@alice:example.org": "100" } })));
+    let bad =
+        with(|r| r.power_levels = object(json!({ "users": { "@alice:example.org": "100" } })));
     assert!(matches!(bad.await, Err(RoomsError::BadContent(_))));
     let bad = with(|r| r.power_levels = object(json!({ "users": { "@alice:example.org": 100 } })));
     assert!(matches!(bad.await, Err(RoomsError::InvalidRoomState(_))), "creators are not listed");
-    let bad = with(|r| r.initial_state = vec![initial("m.room.create", json!({}))]);
+    let bad = with(|r| r.initial_state = vec![initial("m.room.create", &json!({}))]);
     assert!(matches!(bad.await, Err(RoomsError::Forbidden(_))));
-    let bad = with(|r| r.initial_state = vec![initial("m.room.name", json!({ "name": 5 }))]);
+    let bad = with(|r| r.initial_state = vec![initial("m.room.member", &json!({}))]);
     assert!(matches!(bad.await, Err(RoomsError::BadContent(_))));
-    let bad = with(|r| r.initial_state = vec![initial("x.y", json!({ "n": 1.5 }))]);
+    let bad = with(|r| r.initial_state = vec![initial("m.room.name", &json!({ "name": 5 }))]);
+    assert!(matches!(bad.await, Err(RoomsError::BadContent(_))));
+    let bad = with(|r| r.initial_state = vec![initial("x.y", &json!({ "n": 1.5 }))]);
     assert!(matches!(bad.await, Err(RoomsError::Refused(_))));
     let bad = with(|r| r.creation_content = object(json!({ "m.federate": "yes" })));
     assert!(matches!(bad.await, Err(RoomsError::BadContent(_))));

@@ -107,7 +107,8 @@ async fn a_redacted_reaction_no_longer_counts() {
         json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": root, "key": "+" } });
     let reaction = server.send(&alice, &room, "m.reaction", content, None).await.expect("sent");
     let part = server.data.parts().room(&room);
-    let count = async || server.data.list::<RelationRow>(part, &(), 9).await.expect("reads").rows.len();
+    let count =
+        async || server.data.list::<RelationRow>(part, &(), 9).await.expect("reads").rows.len();
     assert_eq!(count().await, 1);
     server.redact(&alice, &room, &reaction).await.expect("redacted");
     assert_eq!(count().await, 0);

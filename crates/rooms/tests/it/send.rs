@@ -79,7 +79,10 @@ async fn a_hundred_concurrent_sends_are_a_hundred_events_in_one_order() {
     for pair in timeline.windows(2) {
         assert_eq!(pair[1].stored.prev, [pair[0].no], "each event follows the one before");
     }
-    assert_eq!(timeline.len(), 100 + timeline.iter().filter(|e| !sent.contains(&e.stored.event_id)).count());
+    assert_eq!(
+        timeline.len(),
+        100 + timeline.iter().filter(|e| !sent.contains(&e.stored.event_id)).count()
+    );
     let head = server.rooms.head(&room).await.expect("reads").expect("known");
     assert_eq!(head.tips[0].no, timeline.last().expect("events").no);
 }
@@ -107,7 +110,8 @@ async fn content_must_be_canonical_json_of_the_right_shape_and_size() {
     let send = async |content| server.send(&alice, &room, "m.room.message", content, None).await;
     let float = send(json!({ "msgtype": "m.text", "body": "x", "n": 1.5 })).await;
     assert!(matches!(float, Err(RoomsError::Refused(Refusal::Malformed(_)))));
-    let large = send(json!({ "msgtype": "m.text", "body": "x", "n": 9_007_199_254_740_992_u64 })).await;
+    let large =
+        send(json!({ "msgtype": "m.text", "body": "x", "n": 9_007_199_254_740_992_u64 })).await;
     assert!(matches!(large, Err(RoomsError::Refused(Refusal::Malformed(_)))));
     let number = send(json!({ "msgtype": "m.text", "body": 5 })).await;
     assert!(matches!(number, Err(RoomsError::BadContent(_))));
@@ -160,4 +164,18 @@ async fn the_sending_device_recognises_its_event() {
     let found = server.rooms.transactions(&[(part, last.no)]).await.expect("reads").pop();
     let found = found.flatten().expect("is noted");
     assert_eq!((found.device.as_str(), found.txn.as_str()), ("DEVICE", "t1"));
+}
+
+#[tokio::test]
+async fn nobody_sends_a_second_create_event() {
+    let server = TestServer::new().await;
+    let (alice, eve) = (server.user("alice"), server.user("eve"));
+    let room = server.private_room(&alice).await;
+    for user in [&alice, &eve] {
+        let done = server.send(user, &room, "m.room.create", json!({}), None).await;
+        assert!(matches!(done, Err(RoomsError::Refused(_))), "{user}");
+        let member =
+            server.send(user, &room, "m.room.member", json!({ "membership": "join" }), None);
+        assert!(matches!(member.await, Err(RoomsError::Refused(_))), "{user}");
+    }
 }

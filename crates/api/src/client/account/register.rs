@@ -23,7 +23,7 @@ const TOKEN: &str = "registration_token";
 
 pub(crate) async fn register(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let Call { body, operation, .. } = call;
-    let sign_in = (!body.inhibit_login).then(|| SignIn {
+    let sign_in = (!body.inhibit_login).then_some(SignIn {
         device_id: body.device_id,
         device_name: body.initial_device_display_name,
         refresh: body.refresh_token,
@@ -73,7 +73,8 @@ async fn prove(
         Some(AuthData::Dummy(_)) => Some(Stage { kind: AuthType::Dummy, facts: HashMap::new() }),
         Some(AuthData::RegistrationToken(shown)) => {
             if !app.accounts.is_registration_token_valid(&shown.token).await? {
-                let refused = app.uia.refuse(operation, flows, session, "invalid registration token");
+                let refused =
+                    app.uia.refuse(operation, flows, session, "invalid registration token");
                 return Err(refused.with("errcode", "M_UNAUTHORIZED"));
             }
             let facts = HashMap::from([(TOKEN, shown.token.clone())]);

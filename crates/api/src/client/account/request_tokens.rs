@@ -19,11 +19,13 @@ const EMAIL_BYTES_MAX: usize = 500;
 
 pub(super) fn routes(router: Router<App>) -> Router<App> {
     router
-        .serve(|_, call: Call<management_email::v3::Request>| async move { email(&call.body.email) })
+        .serve(
+            |_, call: Call<management_email::v3::Request>| async move { email(&call.body.email) },
+        )
         .serve(|_, call: Call<password_email::v3::Request>| async move { email(&call.body.email) })
-        .serve(|_, call: Call<registration_email::v3::Request>| async move {
-            email(&call.body.email)
-        })
+        .serve(
+            |_, call: Call<registration_email::v3::Request>| async move { email(&call.body.email) },
+        )
         .serve(|_, _: Call<management_msisdn::v3::Request>| async move { not_supported() })
         .serve(|_, _: Call<password_msisdn::v3::Request>| async move { not_supported() })
         .serve(|_, _: Call<registration_msisdn::v3::Request>| async move { not_supported() })

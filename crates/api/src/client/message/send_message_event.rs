@@ -7,12 +7,13 @@ use ruma::{
 };
 
 use super::transaction;
-use crate::{ApiError, App, Call};
+use crate::{ApiError, App, Call, client::membership::must_be_active};
 
 pub(crate) async fn send_message_event(
     app: App,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
+    must_be_active(&call.who)?;
     let transaction = transaction(&call.who, &call.body.txn_id);
     let event = SendEvent {
         room: call.body.room_id,

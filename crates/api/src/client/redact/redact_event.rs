@@ -14,8 +14,8 @@ struct Content {
 }
 
 pub(crate) async fn redact_event(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    let content: Content = serde_json::from_slice(&call.raw)
-        .map_err(|error| ApiError::bad_json(error.to_string()))?;
+    let content: Content =
+        serde_json::from_slice(&call.raw).map_err(|error| ApiError::bad_json(error.to_string()))?;
     if content.redacts.is_some_and(|redacts| redacts != call.body.event_id.as_str()) {
         return Err(ApiError::invalid_param("`redacts` is not the event of the path"));
     }

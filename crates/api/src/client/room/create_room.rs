@@ -12,9 +12,10 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::{ApiError, App, Call};
+use crate::{ApiError, App, Call, client::membership::must_be_active};
 
 pub(crate) async fn create_room(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    must_be_active(&call.who)?;
     if call.who.is_guest {
         return Err(ApiError::guest());
     }
@@ -25,7 +26,7 @@ pub(crate) async fn create_room(app: App, call: Call<Request>) -> Result<Respons
     let request = CreateRoom {
         creator: call.who.user_id,
         version: body.room_version,
-        preset: body.preset.map(preset).transpose()?,
+        preset: body.preset.as_ref().map(preset).transpose()?,
         published: is_published(&body.visibility)?,
         creation_content: object(body.creation_content, "creation_content")?,
         power_levels: object(body.power_level_content_override, "power_level_content_override")?,
@@ -44,7 +45,7 @@ pub(crate) async fn create_room(app: App, call: Call<Request>) -> Result<Respons
     Ok(Response::new(room))
 }
 
-fn preset(preset: RoomPreset) -> Result<Preset, ApiError> {
+fn preset(preset: &RoomPreset) -> Result<Preset, ApiError> {
     match preset {
         RoomPreset::PrivateChat => Ok(Preset::Private),
         RoomPreset::TrustedPrivateChat => Ok(Preset::TrustedPrivate),

@@ -3,9 +3,10 @@
 use blaupause_rooms::UpgradeRoom;
 use ruma::api::client::room::upgrade_room::v3::{Request, Response};
 
-use crate::{ApiError, App, Call};
+use crate::{ApiError, App, Call, client::membership::must_be_active};
 
 pub(crate) async fn upgrade_room(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    must_be_active(&call.who)?;
     let request = UpgradeRoom {
         room: call.body.room_id,
         user: call.who.user_id,

@@ -5,6 +5,7 @@ use ruma::api::client::session::logout::v3::{Request, Response};
 use crate::{ApiError, App, Call, client::device::remove_devices};
 
 pub(crate) async fn logout(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    remove_devices(&app, &call.who.user_id, &[call.who.session.device_id.clone()]).await?;
+    let device = std::slice::from_ref(&call.who.session.device_id);
+    remove_devices(&app, &call.who.user_id, device).await?;
     Ok(Response::new())
 }

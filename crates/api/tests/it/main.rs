@@ -1,0 +1,8 @@
+//! The API over a whole server in memory, without a network: requests go into the router.
+
+mod account;
+mod cases;
+mod config;
+mod profile;
+mod server;
+mod session;

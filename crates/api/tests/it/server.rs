@@ -1,0 +1,232 @@
+//! A server in memory and a client for it.
+
+use axum::{Router, body::Body};
+use blaupause_accounts::{Accounts, Argon2Cost, NewAccount, RegistrationMode, Secret};
+use blaupause_api::{App, HttpMetrics, Parts, Settings};
+use blaupause_data::{Data, Db, Env};
+use blaupause_e2ee::E2ee;
+use blaupause_media::Media;
+use blaupause_notify::Notify;
+use blaupause_rooms::Rooms;
+use blaupause_store::MemStore;
+use blaupause_sync::Sync;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use prometheus_client::registry::Registry;
+use ruma::server_name;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// Everybody's password.
+pub const PASSWORD: &str = "correct horse";
+
+/// Where the clock starts.
+const START_MS: u64 = 1_700_000_000_000;
+
+/// A server in memory.
+pub struct Server {
+    pub router: Router,
+    pub accounts: Accounts,
+    pub rooms: Rooms,
+    pub data: Data,
+    _media: TempDir,
+}
+
+/// An answer: status and JSON.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The error code; `""` if there is none.
+    pub fn code(&self) -> &str {
+        self.body["errcode"].as_str().unwrap_or_default()
+    }
+
+    /// The body of a 200.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.body);
+        self.body
+    }
+
+    /// Another status with this code.
+    #[track_caller]
+    pub fn refused(&self, status: u16, code: &str) {
+        assert_eq!((self.status.as_u16(), self.code()), (status, code), "{}", self.body);
+    }
+
+    /// A challenge; answers its session.
+    #[track_caller]
+    pub fn session(&self) -> String {
+        assert_eq!(self.status, StatusCode::UNAUTHORIZED, "{}", self.body);
+        self.body["session"].as_str().expect("a challenge has a session").to_owned()
+    }
+}
+
+/// Settings for tests: registration is open, passwords are cheap.
+pub fn settings() -> blaupause_accounts::Settings {
+    blaupause_accounts::Settings {
+        registration: RegistrationMode::Open,
+        argon2: Argon2Cost { memory_kib: 8, passes: 1, lanes: 1 },
+        ..Default::default()
+    }
+}
+
+impl Server {
+    pub async fn new() -> Self {
+        Self::with(settings()).await
+    }
+
+    pub async fn with(settings: blaupause_accounts::Settings) -> Self {
+        let name = server_name!("example.org");
+        let db = Db::Mem(MemStore::new());
+        let data = Data::open(db, name, Env::manual(START_MS)).await.expect("an empty store");
+        let accounts = Accounts::new(data.clone(), settings);
+        let rooms = Rooms::new(data.clone(), accounts.clone(), Default::default());
+        let e2ee = E2ee::new(data.clone(), accounts.clone());
+        let folder = tempfile::tempdir().expect("a folder");
+        let media_settings =
+            blaupause_media::Settings { path: folder.path().to_owned(), ..Default::default() };
+        let media =
+            Media::open(data.clone(), media_settings).await.expect("the folder can be written");
+        let notify = Notify::new(data.clone(), accounts.clone(), rooms.clone());
+        let sync =
+            Sync::new(data.clone(), accounts.clone(), rooms.clone(), e2ee.clone(), notify.clone());
+        let metrics = HttpMetrics::register(&mut Registry::default());
+        let app = App::new(Parts {
+            data: data.clone(),
+            accounts: accounts.clone(),
+            rooms: rooms.clone(),
+            e2ee,
+            media,
+            sync,
+            notify,
+            settings: Settings::default(),
+            metrics,
+        });
+        Self { router: blaupause_api::router(app), accounts, rooms, data, _media: folder }
+    }
+
+    /// Send a request as it is.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("the router answers");
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("the body is in memory").to_bytes();
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        Answer { status, body }
+    }
+
+    /// A request with JSON or without a body, perhaps with an access token. Paths are under
+    /// `/_matrix/client`, unless they start with `/_`.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> Answer {
+        let path =
+            if path.starts_with("/_") { path.to_owned() } else { format!("/_matrix/client{path}") };
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(request.body(body).expect("a request")).await
+    }
+
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        self.call(Method::GET, path, Some(token), None).await
+    }
+
+    pub async fn put(&self, path: &str, token: &str, body: Value) -> Answer {
+        self.call(Method::PUT, path, Some(token), Some(body)).await
+    }
+
+    pub async fn post(&self, path: &str, token: &str, body: Value) -> Answer {
+        self.call(Method::POST, path, Some(token), Some(body)).await
+    }
+
+    /// A request of nobody.
+    pub async fn post_open(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::POST, path, None, Some(body)).await
+    }
+
+    /// A new user who is signed in.
+    pub async fn user(&self, name: &str) -> Client<'_> {
+        let new = NewAccount {
+            localpart: name.to_owned(),
+            password: Some(Secret::new(PASSWORD.to_owned())),
+            admin: false,
+        };
+        self.accounts.create(new).await.expect("the name is free");
+        self.sign_in(name).await
+    }
+
+    /// One more session of a user.
+    pub async fn sign_in(&self, name: &str) -> Client<'_> {
+        let body = password_login(name, PASSWORD);
+        let answer = self.post_open("/v3/login", body).await.ok();
+        let text = |key: &str| answer[key].as_str().expect("a login answers with it").to_owned();
+        Client {
+            server: self,
+            id: text("user_id"),
+            token: text("access_token"),
+            device: text("device_id"),
+        }
+    }
+}
+
+/// The body of a login.
+pub fn password_login(name: &str, password: &str) -> Value {
+    json!({
+        "type": "m.login.password",
+        "identifier": { "type": "m.id.user", "user": name },
+        "password": password,
+    })
+}
+
+/// The `auth` of somebody who proves who they are.
+pub fn password_auth(name: &str, session: &str) -> Value {
+    json!({
+        "type": "m.login.password",
+        "identifier": { "type": "m.id.user", "user": name },
+        "password": PASSWORD,
+        "session": session,
+    })
+}
+
+/// A session of a user.
+pub struct Client<'s> {
+    pub server: &'s Server,
+    pub id: String,
+    pub token: String,
+    pub device: String,
+}
+
+impl Client<'_> {
+    pub async fn get(&self, path: &str) -> Answer {
+        self.server.get(path, &self.token).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.server.put(path, &self.token, body).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.server.post(path, &self.token, body).await
+    }
+
+    pub async fn delete(&self, path: &str, body: Option<Value>) -> Answer {
+        self.server.call(Method::DELETE, path, Some(&self.token), body).await
+    }
+
+    /// Whether the access token is good.
+    pub async fn works(&self) -> bool {
+        self.get("/v3/account/whoami").await.status == StatusCode::OK
+    }
+}

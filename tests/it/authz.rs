@@ -16,18 +16,40 @@ const MATRIX: &str = include_str!("cases/authz_matrix.jsonl");
 
 #[derive(Deserialize)]
 struct Row {
-    api: String,
     method: String,
     path: String,
     expect: BTreeMap<String, Expect>,
 }
 
-/// Why this caller cannot ask yet; the function comes with a later issue.
-fn not_yet(row: &Row, caller: &str) -> Option<&'static str> {
-    if row.api == "server-server" {
-        Some("the server-server API: federation, issue 5")
+/// Client endpoints that come with "The whole client-server API", issue 4.
+const ISSUE_4: &[&str] = &[
+    "/_matrix/client/v1/admin/suspend/{userId}",
+    "/_matrix/client/v1/appservice/{appserviceId}/ping",
+    "/_matrix/client/v3/events",
+    "/_matrix/client/v3/notifications",
+    "/_matrix/client/v3/thirdparty/location",
+    "/_matrix/client/v3/thirdparty/location/{protocol}",
+    "/_matrix/client/v3/thirdparty/protocol/{protocol}",
+    "/_matrix/client/v3/thirdparty/user/{protocol}",
+    "/_matrix/media/v3/preview_url",
+];
+
+/// Rows that say what a server answers on which the function is switched off. Here it is there.
+const SERVED_HERE: &[&str] = &[
+    "/_matrix/client/v1/login/get_token",
+    "/_matrix/client/v3/account/password/msisdn/requestToken",
+];
+
+/// Why this caller cannot ask yet, or need not.
+fn not_asked(row: &Row, caller: &str) -> Option<&'static str> {
+    if ["badsig", "peer_not_in_room"].contains(&caller) {
+        Some("callers that are other servers: federation, issue 5")
     } else if caller == "appservice" {
         Some("callers that are application services: issue 4")
+    } else if ISSUE_4.contains(&row.path.as_str()) {
+        Some("endpoints of issue 4")
+    } else if SERVED_HERE.contains(&row.path.as_str()) {
+        Some("the matrix says what a server without this function answers")
     } else {
         None
     }
@@ -38,6 +60,8 @@ fn token<'f>(fixture: &'f Fixture, caller: &str) -> &'f str {
         "none" => "",
         "bogus" => "bogus",
         "guest" => fixture.name("guest_token"),
+        // Of the server-server API: somebody's own token is no server's signature.
+        "client_token" => fixture.name("token"),
         "other_user" => fixture.name("token_b"),
         other => panic!("there is no caller {other}"),
     }
@@ -64,7 +88,7 @@ fn each_kind_of_caller_gets_what_the_matrix_says() {
     for line in MATRIX.lines() {
         let row: Row = serde_json::from_str(line).expect("a row");
         for (caller, expect) in &row.expect {
-            if let Some(reason) = not_yet(&row, caller) {
+            if let Some(reason) = not_asked(&row, caller) {
                 *skipped.entry(reason).or_default() += 1;
                 continue;
             }
@@ -75,7 +99,7 @@ fn each_kind_of_caller_gets_what_the_matrix_says() {
             }
             let id = format!("{} {} as {caller}", row.method, row.path);
             match once(fixture.server.address, &ask) {
-                Ok(answer) => mismatches.note(&id, expect, &answer, "authorisation matrix"),
+                Ok(answer) => mismatches.note_caller(&id, expect, &answer),
                 Err(error) => mismatches.add(&id, "an answer".into(), error.to_string(), ""),
             }
         }

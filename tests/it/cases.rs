@@ -18,7 +18,6 @@ const CASES: &str = include_str!("cases/badinputs.jsonl");
 #[derive(Deserialize)]
 struct Case {
     id: String,
-    area: String,
     method: String,
     path: String,
     headers: BTreeMap<String, Value>,
@@ -38,8 +37,6 @@ impl Case {
             Some("needs a signing peer: federation, issue 5")
         } else if needs("appservice") || token.contains("{as_token}") {
             Some("needs an application service: issue 4")
-        } else if self.area == "ss" {
-            Some("asks the server-server API: federation, issue 5")
         } else {
             None
         }

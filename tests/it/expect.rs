@@ -39,6 +39,20 @@ impl Expect {
         }
     }
 
+    /// As [`Expect::is_met_by`], for callers: what matters is who may, not how `{}` is refused.
+    pub fn is_met_for_a_caller_by(&self, answer: &Answer) -> bool {
+        let is_allowed = self.status.contains(&answer.status);
+        match answer.status {
+            // Authorisation passed, the body `{}` did not: any code that says so.
+            400 => is_allowed && answer.errcode().is_some(),
+            // Where 404 stands beside 401, it means that the endpoint is not served.
+            404 if self.status.contains(&401) => {
+                is_allowed && answer.errcode().as_deref() == Some("M_UNRECOGNIZED")
+            }
+            _ => self.is_met_by(answer),
+        }
+    }
+
     fn shown(&self) -> String {
         let codes = match &self.errcode {
             Errcodes::Any(()) => String::new(),
@@ -66,6 +80,14 @@ impl Mismatches {
         self.asked += 1;
         if !expect.is_met_by(answer) {
             self.add(id, expect.shown(), answer.shown(), why);
+        }
+    }
+
+    /// Note an answer to a kind of caller.
+    pub fn note_caller(&mut self, id: &str, expect: &Expect, answer: &Answer) {
+        self.asked += 1;
+        if !expect.is_met_for_a_caller_by(answer) {
+            self.add(id, expect.shown(), answer.shown(), "authorisation matrix");
         }
     }
 

@@ -223,3 +223,16 @@ fn no_endpoint_fails_over_a_path_parameter() {
     }
     victim.finish();
 }
+
+#[test]
+fn a_refused_upload_gets_its_answer_although_it_is_still_being_sent() {
+    let fixture = Fixture::new("12");
+    let large = vec![b'a'; 3 * 1024 * 1024];
+    for _ in 0..10 {
+        for (token, status) in [("", 401), ("bogus", 401), (fixture.name("token"), 413)] {
+            let ask = Ask::new("POST", "/_matrix/media/v3/upload").token(token);
+            let answer = once(fixture.server.address, &ask.body(large.clone()));
+            assert_eq!(answer.expect("an answer").status, status);
+        }
+    }
+}

@@ -38,6 +38,7 @@ const FIXED: &[(&str, &str)] = &[
     ("idpId", "idp"),
     ("delayId", "delay"),
     ("id", "id"),
+    ("queryType", "directory"),
 ];
 
 /// The template with every parameter replaced.

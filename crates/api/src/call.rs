@@ -1,10 +1,10 @@
 //! One request, understood: who calls, and what with.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, fmt::Display, net::IpAddr, ops::Deref};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{FromRequestParts, RawPathParams},
+    extract::{FromRequestParts, MatchedPath, RawPathParams},
 };
 use http::{Method, Request, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -51,16 +51,11 @@ where
     ) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
         let who = R::Authentication::identify(app, &parts).await?;
-        let params = RawPathParams::from_request_parts(&mut parts, app)
-            .await
-            .map_err(|_| ApiError::invalid_param("the path cannot be decoded"))?;
+        let params = PathParams::from_request_parts(&mut parts, app).await?;
         let raw = read_body(&parts, body).await?;
         let bytes = checked_json(&parts, &raw)?;
-        let args: Vec<&str> = params
-            .iter()
-            .map(|(_, value)| value)
-            .chain(extra_args.iter().copied())
-            .collect();
+        let args: Vec<&str> =
+            params.iter().map(|(_, value)| value).chain(extra_args.iter().copied()).collect();
         let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
         let user_agent = parts
             .headers
@@ -68,7 +63,8 @@ where
             .and_then(|value| value.to_str().ok())
             .map(ToOwned::to_owned);
         let operation = format!("{} {}", parts.method, parts.uri.path());
-        let request = Request::from_parts(parts, bytes);
+        let bytes = completed(route(&parts), bytes);
+        let request = Request::from_parts(parts, &*bytes);
         let body = R::try_from_http_request(request, &args).map_err(misread)?;
         Ok(Self { who, body, operation, raw, address, user_agent })
     }
@@ -78,7 +74,7 @@ async fn read_body(parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return Ok(Bytes::new());
     }
-    let is_backup = parts.uri.path().contains("/room_keys/keys");
+    let is_backup = route(parts).contains("/room_keys/keys");
     let bytes_max = if is_backup { BACKUP_BODY_BYTES_MAX } else { BODY_BYTES_MAX };
     let whole = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await;
     match whole {
@@ -97,7 +93,7 @@ fn checked_json<'a>(parts: &Parts, raw: &'a Bytes) -> Result<&'a [u8], ApiError>
     match parts.method {
         Method::GET | Method::HEAD | Method::DELETE if raw.is_empty() => Ok(raw),
         Method::POST | Method::PUT | Method::DELETE if raw.is_empty() => {
-            if may_be_empty(parts.uri.path()) {
+            if may_be_empty(route(parts)) {
                 Ok(b"{}")
             } else {
                 Err(ApiError::not_json("the request body is empty"))
@@ -111,13 +107,63 @@ fn checked_json<'a>(parts: &Parts, raw: &'a Bytes) -> Result<&'a [u8], ApiError>
 }
 
 /// Endpoints whose body clients leave out.
-fn may_be_empty(path: &str) -> bool {
+fn may_be_empty(route: &str) -> bool {
     const ENDS: [&str; 8] = [
-        "/join", "/leave", "/forget", "/logout", "/logout/all", "/deactivate", "/get_token",
+        "/join",
+        "/leave",
+        "/forget",
+        "/logout",
+        "/logout/all",
+        "/deactivate",
+        "/get_token",
         "/request_token",
     ];
     const CONTAINS: [&str; 4] = ["/join/", "/knock/", "/receipt/", "/media/v1/create"];
-    ENDS.iter().any(|end| path.ends_with(end)) || CONTAINS.iter().any(|part| path.contains(part))
+    ENDS.iter().any(|end| route.ends_with(end)) || CONTAINS.iter().any(|part| route.contains(part))
+}
+
+/// Fields that ruma requires and the specification does not: who leaves one out gets the answer
+/// that belongs to the default, not an error.
+fn completed<'a>(route: &str, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    const DEFAULTS: [(&str, &str, &str); 2] = [
+        ("/directory/list/room/{room_id}", "visibility", "public"),
+        // Asked without anything, it says how to authenticate.
+        ("/account/password", "new_password", ""),
+    ];
+    let default = DEFAULTS.iter().find(|(end, ..)| route.ends_with(end));
+    let Some((_, field, value)) = default else { return Cow::Borrowed(bytes) };
+    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes) {
+        Ok(mut object) if !object.contains_key(*field) => {
+            object.insert((*field).to_owned(), (*value).into());
+            Cow::Owned(serde_json::Value::Object(object).to_string().into_bytes())
+        }
+        // Errors are found, and said, where the request is understood.
+        _ => Cow::Borrowed(bytes),
+    }
+}
+
+/// The route that was taken. Decisions hang on this and not on the path, most of which its sender
+/// chooses.
+fn route(parts: &Parts) -> &str {
+    parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str)
+}
+
+/// The parameters of a path, decoded; what cannot be decoded is refused with an error code.
+pub(crate) struct PathParams(RawPathParams);
+
+impl Deref for PathParams {
+    type Target = RawPathParams;
+    fn deref(&self) -> &RawPathParams {
+        &self.0
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathParams {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        params.map(Self).map_err(|_| ApiError::invalid_param("the path cannot be decoded"))
+    }
 }
 
 /// ruma's reasons as the specification's codes.
@@ -125,13 +171,19 @@ fn misread(error: FromHttpRequestError) -> ApiError {
     match error {
         FromHttpRequestError::Deserialization(error) => match error {
             DeserializationError::Json(error) if error.is_data() => {
-                ApiError::bad_json(error.to_string())
+                missing(&error).unwrap_or_else(|| ApiError::bad_json(error.to_string()))
             }
             DeserializationError::Json(error) => ApiError::not_json(error.to_string()),
             DeserializationError::Utf8(error) => ApiError::not_json(error.to_string()),
-            other => ApiError::invalid_param(other.to_string()),
+            other => missing(&other).unwrap_or_else(|| ApiError::invalid_param(other.to_string())),
         },
         FromHttpRequestError::MethodMismatch { .. } => ApiError::wrong_method(),
         other => ApiError::invalid_param(other.to_string()),
     }
+}
+
+/// serde tells a missing field from a wrong one by its text alone.
+fn missing(error: &impl Display) -> Option<ApiError> {
+    let text = error.to_string();
+    text.starts_with("missing field").then(|| ApiError::missing_param(text))
 }

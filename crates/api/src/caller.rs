@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::MatchedPath;
 use blaupause_accounts::Session;
 use http::{HeaderMap, request::Parts};
 use ruma::{
@@ -14,7 +15,7 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use crate::{ApiError, App, limits::ClientAddress};
+use crate::{ApiError, App, guests, limits::ClientAddress};
 
 /// A signed-in user and the device they use.
 #[derive(Clone, Debug)]
@@ -33,6 +34,11 @@ impl User {
     /// The device, where the request makes no sense without one.
     pub(crate) fn device(&self) -> Result<&DeviceId, ApiError> {
         self.device_id.as_deref().ok_or_else(|| ApiError::invalid_param("there is no device"))
+    }
+
+    /// As those who read rooms are known there.
+    pub(crate) fn reader(&self) -> blaupause_rooms::Reader {
+        blaupause_rooms::Reader::new(self.user_id.clone(), self.device_id.clone())
     }
 
     /// Refuse everybody but this user (paths that name the user).
@@ -77,7 +83,7 @@ impl Caller for AccessToken {
             session,
             token: token.into(),
         };
-        if user.is_guest && !guests_may(request) {
+        if user.is_guest && !guests::may(request) {
             return Err(ApiError::guest());
         }
         Ok(user)
@@ -103,7 +109,12 @@ impl Caller for NoAuthentication {
 
 impl Caller for NoAccessToken {
     type Who = ();
-    async fn identify(_: &App, _: &Parts) -> Result<(), ApiError> {
+    async fn identify(app: &App, request: &Parts) -> Result<(), ApiError> {
+        // Profiles are for everybody; but a client whose session has ended must learn it here, too.
+        let route = request.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        if route.contains("/profile/") && token_of(request)?.is_some() {
+            AccessToken::identify(app, request).await?;
+        }
         Ok(())
     }
 }
@@ -131,8 +142,11 @@ impl Caller for AppserviceToken {
 /// Registration may be done by an application service; none is registered yet.
 impl Caller for AppserviceTokenOptional {
     type Who = ();
-    async fn identify(_: &App, _: &Parts) -> Result<(), ApiError> {
-        Ok(())
+    async fn identify(_: &App, request: &Parts) -> Result<(), ApiError> {
+        match token_of(request)? {
+            None => Ok(()),
+            Some(_) => Err(ApiError::unknown("only application services register with a token")),
+        }
     }
 }
 
@@ -169,50 +183,4 @@ fn bearer(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 /// Users of locked accounts can still sign out (spec: client-server API, "Account locking").
 fn may_be_locked(path: &str) -> bool {
     path.ends_with("/logout") || path.ends_with("/logout/all")
-}
-
-/// What guests may do (spec: client-server API, "Guest access"): method and how the path ends or
-/// what it contains. Everything else is for accounts.
-fn guests_may(request: &Parts) -> bool {
-    const PATHS: [(&str, &str); 26] = [
-        ("GET", "/account/whoami"),
-        ("POST", "/logout"),
-        ("GET", "/sync"),
-        ("GET", "/events"),
-        ("GET", "/capabilities"),
-        ("GET", "/voip/turnServer"),
-        ("GET", "/pushrules/"),
-        ("GET", "/joined_rooms"),
-        ("POST", "/createRoom"),
-        ("GET", "/state"),
-        ("GET", "/members"),
-        ("GET", "/joined_members"),
-        ("GET", "/messages"),
-        ("GET", "/initialSync"),
-        ("GET", "/context/"),
-        ("GET", "/event/"),
-        ("GET", "/relations/"),
-        ("GET", "/threads"),
-        ("GET", "/hierarchy"),
-        ("POST", "/join"),
-        ("POST", "/leave"),
-        ("PUT", "/send/"),
-        ("PUT", "/typing/"),
-        ("GET", "/media/"),
-        ("POST", "/keys/"),
-        ("PUT", "/displayname"),
-    ];
-    let (method, path) = (request.method.as_str(), request.uri.path());
-    PATHS.iter().any(|(allowed, part)| {
-        *allowed == method
-            && if part.ends_with('/') { path.contains(part) } else { path_has_segment(path, part) }
-    })
-}
-
-/// Whether a path ends with a segment or has it in the middle.
-fn path_has_segment(path: &str, segment: &str) -> bool {
-    path.find(segment).is_some_and(|at| {
-        let rest = &path[at + segment.len()..];
-        rest.is_empty() || rest.starts_with('/')
-    })
 }

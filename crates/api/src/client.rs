@@ -1,9 +1,11 @@
 //! Client-server API: one folder per area, one file per endpoint, named as in ruma.
 
+mod access;
 mod account;
 mod alias;
 mod backup;
 mod config;
+mod context;
 mod device;
 mod directory;
 mod discovery;
@@ -13,17 +15,25 @@ mod knock;
 mod media;
 mod membership;
 mod message;
+mod peeking;
 mod presence;
 mod profile;
 mod push;
+mod read_marker;
+mod receipt;
 mod redact;
+mod relations;
 mod reporting;
 mod room;
+mod search;
 mod session;
+mod space;
 mod state;
 mod sync;
 mod tag;
+mod threads;
 mod to_device;
+mod typing;
 mod user_directory;
 
 use axum::Router;
@@ -36,6 +46,7 @@ pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
         alias::routes,
         backup::routes,
         config::routes,
+        context::routes,
         device::routes,
         directory::routes,
         discovery::routes,
@@ -45,17 +56,25 @@ pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
         media::routes,
         membership::routes,
         message::routes,
+        peeking::routes,
         presence::routes,
         profile::routes,
         push::routes,
+        read_marker::routes,
+        receipt::routes,
         redact::routes,
+        relations::routes,
         reporting::routes,
         room::routes,
+        search::routes,
         session::routes,
+        space::routes,
         state::routes,
         sync::routes,
         tag::routes,
+        threads::routes,
         to_device::routes,
+        typing::routes,
         user_directory::routes,
     ] {
         router = area(router);

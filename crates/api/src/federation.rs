@@ -2,12 +2,19 @@
 
 mod openid;
 
-use axum::Router;
+use axum::{Router, routing::any};
 use http::Method;
 
-use crate::{App, Serve};
+use crate::{ApiError, App, Serve};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     let path = "/_matrix/federation/v1/openid/userinfo";
-    router.serve_raw(Method::GET, path, openid::get_openid_userinfo)
+    router
+        .serve_raw(Method::GET, path, openid::get_openid_userinfo)
+        // No server's signature is accepted yet, so whoever asks for more is refused for that.
+        .route("/_matrix/federation/{*rest}", any(unsigned))
+}
+
+async fn unsigned() -> ApiError {
+    ApiError::unauthorized("this server does not federate")
 }

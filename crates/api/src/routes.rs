@@ -14,7 +14,7 @@ use http::{Method, Request};
 use ruma::api::{IncomingRequest, path_builder::PathBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{ApiError, App, Call, Caller, admin, client, cors, federation, limits, metrics, reply::reply, wellknown};
+use crate::{ApiError, App, Call, Caller, admin, client, cors, drain, federation, limits, metrics, reply::reply, wellknown};
 
 /// Registers handlers at the paths that ruma knows.
 pub trait Serve {
@@ -102,6 +102,7 @@ pub fn router(app: App) -> Router {
         .layer(axum::middleware::from_fn_with_state(app.clone(), limits::limit))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors::layer())
+        .layer(axum::middleware::from_fn(drain::drain))
         .layer(axum::middleware::from_fn_with_state(app.clone(), metrics::observe))
         .with_state(app)
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use blaupause_data::{Change, Event, Order, Place, ReadSet, rows::TimelineRow};
+use blaupause_rooms::ReadUpTo;
 use lru::LruCache;
 use parking_lot::Mutex;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
@@ -131,18 +132,18 @@ impl Notify {
             let mut cached = self.0.counts.0.lock();
             (cached.epoch, cached.counts.get(&key).cloned())
         };
-        let (from, mut counts, read_in_threads) = match known {
+        let (from, mut counts, read) = match known {
             Some((upto, counts)) if upto >= until => return Ok(counts),
-            Some((upto, counts)) => (upto, counts, HashMap::new()),
+            Some((upto, counts)) => (upto, counts, None),
             None => {
                 let read = self.rooms().read_up_to(user, room).await?;
-                (read.main, Arc::default(), read.threads)
+                (read.everywhere, Arc::default(), Some(read))
             }
         };
         let events = self.events_between(room, from, until).await?;
         if !events.is_empty() {
             let mut sum = (*counts).clone();
-            self.count(user, room, &events, &read_in_threads, &mut sum).await?;
+            self.count(user, room, &events, read.as_ref(), &mut sum).await?;
             counts = Arc::new(sum);
         }
         let mut cached = self.0.counts.0.lock();
@@ -177,7 +178,7 @@ impl Notify {
         user: &UserId,
         room: &RoomId,
         events: &[Arc<Event>],
-        read_in_threads: &HashMap<OwnedEventId, Place>,
+        read: Option<&ReadUpTo>,
         sum: &mut RoomCounts,
     ) -> Result<(), NotifyError> {
         let ignored: HashSet<OwnedUserId> =
@@ -191,8 +192,11 @@ impl Notify {
                 sum.read(thread.as_ref());
                 continue;
             }
-            let read = thread.as_ref().and_then(|root| read_in_threads.get(root));
-            if read.is_some_and(|read| event.place.is_some_and(|place| place <= *read))
+            let upto = read.and_then(|read| match &thread {
+                Some(root) => read.threads.get(root),
+                None => Some(&read.main),
+            });
+            if upto.is_some_and(|upto| event.place.is_some_and(|place| place <= *upto))
                 || ignored.contains(&event.sender)
                 || event.stored.redacted_by.is_some()
             {

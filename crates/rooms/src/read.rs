@@ -22,8 +22,6 @@ mod timestamp;
 mod token;
 mod visibility;
 
-#[cfg(test)]
-pub(crate) mod fixture;
 
 use ruma::{OwnedDeviceId, OwnedUserId};
 

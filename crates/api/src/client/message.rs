@@ -1,14 +1,22 @@
 //! Messages of rooms.
 
+mod get_message_events;
 mod send_message_event;
 
 use axum::Router;
 use blaupause_rooms::Transaction;
-use ruma::TransactionId;
+use http::Method;
+use ruma::{
+    TransactionId,
+    api::{Metadata, client::message::get_message_events::v3::Request, path_builder::PathBuilder},
+};
 
 use crate::{App, Serve, User};
 
-pub(crate) fn routes(router: Router<App>) -> Router<App> {
+pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
+    for path in Request::PATH_BUILDER.all_paths() {
+        router = router.serve_raw(Method::GET, path, get_message_events::get_message_events);
+    }
     router.serve(send_message_event::send_message_event)
 }
 

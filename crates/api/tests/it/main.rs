@@ -4,5 +4,6 @@ mod account;
 mod cases;
 mod config;
 mod profile;
+mod rooms;
 mod server;
 mod session;

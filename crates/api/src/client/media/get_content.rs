@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::{
     body::Body,
-    extract::{RawPathParams, Request, State},
+    extract::{Request, State},
     response::Response,
 };
 use http::request::Parts;
@@ -13,7 +13,7 @@ use ruma::{OwnedServerName, api::auth_scheme::AccessToken};
 use serde::Deserialize;
 
 use super::headers;
-use crate::{ApiError, App, Caller};
+use crate::{ApiError, App, Caller, call::PathParams};
 
 /// How long to wait for content that was not uploaded yet, if the client does not say.
 const TIMEOUT_DEFAULT_MS: u64 = 20_000;
@@ -32,7 +32,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn parse(params: &RawPathParams, parts: &Parts) -> Result<Self, ApiError> {
+    pub(super) fn parse(params: &PathParams, parts: &Parts) -> Result<Self, ApiError> {
         let mut values = params.iter().map(|(_, value)| value);
         let server = values.next().and_then(|server| OwnedServerName::try_from(server).ok());
         let server = server.ok_or_else(|| ApiError::invalid_param("not a server name"))?;
@@ -56,7 +56,7 @@ fn is_media_id(id: &str) -> bool {
 
 pub(super) async fn get_content(
     State(app): State<App>,
-    params: RawPathParams,
+    params: PathParams,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
@@ -66,7 +66,7 @@ pub(super) async fn get_content(
 
 pub(super) async fn get_content_deprecated(
     State(app): State<App>,
-    params: RawPathParams,
+    params: PathParams,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
@@ -78,7 +78,7 @@ pub(super) async fn get_content_deprecated(
 
 async fn hand_out(
     app: &App,
-    params: &RawPathParams,
+    params: &PathParams,
     parts: &Parts,
 ) -> Result<Response, ApiError> {
     let wanted = Wanted::parse(params, parts)?;

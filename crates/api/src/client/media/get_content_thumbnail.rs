@@ -3,7 +3,7 @@
 
 use axum::{
     body::Body,
-    extract::{RawPathParams, Request, State},
+    extract::{Request, State},
     response::Response,
 };
 use blaupause_media::{Method, ThumbnailSize};
@@ -12,7 +12,7 @@ use ruma::api::auth_scheme::AccessToken;
 use serde::Deserialize;
 
 use super::{get_content::Wanted, headers};
-use crate::{ApiError, App, Caller};
+use crate::{ApiError, App, Caller, call::PathParams};
 
 #[derive(Deserialize)]
 struct Options {
@@ -30,7 +30,7 @@ enum MethodName {
 
 pub(super) async fn get_content_thumbnail(
     State(app): State<App>,
-    params: RawPathParams,
+    params: PathParams,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
@@ -40,7 +40,7 @@ pub(super) async fn get_content_thumbnail(
 
 pub(super) async fn get_content_thumbnail_deprecated(
     State(app): State<App>,
-    params: RawPathParams,
+    params: PathParams,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
@@ -52,7 +52,7 @@ pub(super) async fn get_content_thumbnail_deprecated(
 
 async fn hand_out(
     app: &App,
-    params: &RawPathParams,
+    params: &PathParams,
     parts: &Parts,
 ) -> Result<Response, ApiError> {
     let wanted = Wanted::parse(params, parts)?;

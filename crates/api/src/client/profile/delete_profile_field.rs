@@ -1,5 +1,6 @@
 //! `DELETE /_matrix/client/v3/profile/{userId}/{keyName}`
 
+use http::StatusCode;
 use ruma::api::client::profile::delete_profile_field::v3::{Request, Response};
 
 use crate::{ApiError, App, Call};
@@ -9,7 +10,11 @@ pub(crate) async fn delete_profile_field(
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let Request { user_id, field, .. } = &call.body;
-    call.who.must_be(user_id)?;
+    if call.who.user_id != *user_id {
+        // 400 and not 403: so it is known to clients from other servers.
+        let message = "this profile belongs to somebody else";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "M_FORBIDDEN", message));
+    }
     app.accounts.delete_profile_field(user_id, field).await?;
     Ok(Response::new())
 }

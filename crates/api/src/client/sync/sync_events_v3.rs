@@ -3,15 +3,25 @@
 use std::sync::Arc;
 
 use blaupause_sync::{SyncRequest, SyncToken};
-use ruma::api::client::{
-    filter::FilterDefinition,
-    sync::sync_events::v3::{Filter, Request, Response},
+use ruma::{
+    api::client::{
+        filter::FilterDefinition,
+        sync::sync_events::v3::{Filter, Request, Response},
+    },
+    presence::PresenceState,
 };
 
 use crate::{ApiError, App, Call};
 
 pub(crate) async fn sync_events_v3(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let (who, body) = (&call.who, &call.body);
+    // Not what ruma's open enum lets through.
+    if !matches!(
+        body.set_presence,
+        PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable
+    ) {
+        return Err(ApiError::invalid_param("set_presence is online, offline or unavailable"));
+    }
     let since = match &body.since {
         None => None,
         Some(since) => {

@@ -1,0 +1,18 @@
+//! `PUT /_matrix/client/v3/rooms/{roomId}/typing/{userId}`
+
+use ruma::api::client::typing::create_typing_event::v3::{Request, Response, Typing};
+
+use crate::{ApiError, App, Call, client::access::access};
+
+pub(crate) async fn create_typing_event(
+    app: App,
+    call: Call<Request>,
+) -> Result<Response, ApiError> {
+    call.who.must_be(&call.body.user_id)?;
+    let access = access(&app, &call.who, &call.body.room_id).await?;
+    access.set_typing(match call.body.state {
+        Typing::No => None,
+        Typing::Yes(info) => Some(info.timeout),
+    })?;
+    Ok(Response::new())
+}

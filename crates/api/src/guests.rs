@@ -1,0 +1,151 @@
+//! What guests may do (spec: client-server API, "Guest access"), and a little more that every
+//! client needs to get so far: what one's own server can do, relations, public rooms.
+
+use axum::extract::MatchedPath;
+use http::request::Parts;
+
+/// Method and end of the route. Routes, not paths: nothing that a guest writes into a path can
+/// make it look like another endpoint.
+const ALLOWED: [(&str, &[&str]); 4] = [
+    (
+        "GET",
+        &[
+            "/account/whoami",
+            "/capabilities",
+            "/client/versions",
+            "/devices",
+            "/devices/{}",
+            "/events",
+            "/joined_rooms",
+            "/keys/changes",
+            "/media/download/{}/{}",
+            "/media/download/{}/{}/{}",
+            "/media/thumbnail/{}/{}",
+            "/profile/{}",
+            "/profile/{}/{}",
+            "/publicRooms",
+            "/room_summary/{}",
+            "/rooms/{}/context/{}",
+            "/rooms/{}/event/{}",
+            "/rooms/{}/hierarchy",
+            "/rooms/{}/initialSync",
+            "/rooms/{}/members",
+            "/rooms/{}/messages",
+            "/rooms/{}/relations/{}",
+            "/rooms/{}/relations/{}/{}",
+            "/rooms/{}/relations/{}/{}/{}",
+            "/rooms/{}/state",
+            "/rooms/{}/state/{}",
+            "/rooms/{}/state/{}/",
+            "/rooms/{}/state/{}/{}",
+            "/summary/{}",
+            "/sync",
+            "/thirdparty/location",
+            "/thirdparty/location/{}",
+            "/thirdparty/protocol/{}",
+            "/thirdparty/protocols",
+            "/thirdparty/user",
+            "/thirdparty/user/{}",
+            "/voip/turnServer",
+        ],
+    ),
+    (
+        "POST",
+        &[
+            // They concern what guests never have, and say so.
+            "/account/3pid/bind",
+            "/account/3pid/delete",
+            "/join/{}",
+            "/keys/claim",
+            "/keys/query",
+            "/keys/signatures/upload",
+            "/keys/upload",
+            "/logout",
+            "/publicRooms",
+            "/rooms/{}/join",
+            "/rooms/{}/leave",
+            "/sync",
+        ],
+    ),
+    (
+        "PUT",
+        &[
+            "/devices/{}",
+            "/profile/{}/{}",
+            "/rooms/{}/send/{}/{}",
+            "/rooms/{}/state/{}",
+            "/rooms/{}/state/{}/",
+            "/rooms/{}/state/{}/{}",
+            "/sendToDevice/{}/{}",
+        ],
+    ),
+    ("DELETE", &["/profile/{}/{}"]),
+];
+
+/// Whether a guest may ask this.
+pub(crate) fn may(request: &Parts) -> bool {
+    let route = request.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let path = request.uri.path();
+    is_allowed(request.method.as_str(), route) && !is_foreign_profile_field(request, route, path)
+}
+
+/// Guests change nothing of their profile but the display name.
+fn is_foreign_profile_field(request: &Parts, route: &str, path: &str) -> bool {
+    request.method != http::Method::GET
+        && route.contains("/profile/")
+        && !path.ends_with("/displayname")
+}
+
+fn is_allowed(method: &str, route: &str) -> bool {
+    let route = without_names(route);
+    let ends = ALLOWED.iter().find(|(allowed, _)| *allowed == method);
+    ends.is_some_and(|(_, ends)| ends.iter().any(|end| route.ends_with(end)))
+}
+
+/// `/rooms/{room_id}/state` as `/rooms/{}/state`.
+fn without_names(route: &str) -> String {
+    let mut out = String::with_capacity(route.len());
+    let mut in_name = false;
+    for letter in route.chars() {
+        match letter {
+            '{' => in_name = true,
+            '}' => in_name = false,
+            _ if in_name => continue,
+            _ => {}
+        }
+        out.push(letter);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guests_may_what_the_specification_lists() {
+        for (method, route) in [
+            ("GET", "/_matrix/client/v3/rooms/{room_id}/state"),
+            ("GET", "/_matrix/client/r0/rooms/{room_id}/state/{event_type}/{state_key}"),
+            ("PUT", "/_matrix/client/v3/rooms/{room_id}/send/{event_type}/{txn_id}"),
+            ("POST", "/_matrix/client/v3/keys/upload"),
+            ("GET", "/_matrix/client/v1/media/download/{server}/{id}"),
+        ] {
+            assert!(is_allowed(method, route), "{method} {route}");
+        }
+    }
+
+    #[test]
+    fn guests_may_nothing_else() {
+        for (method, route) in [
+            ("POST", "/_matrix/client/v3/createRoom"),
+            ("POST", "/_matrix/client/v3/keys/device_signing/upload"),
+            ("DELETE", "/_matrix/client/v3/devices/{device_id}"),
+            ("GET", "/_matrix/client/v3/pushrules/"),
+            ("GET", "/_matrix/client/v3/user/{user_id}/account_data/{event_type}"),
+            ("GET", ""),
+        ] {
+            assert!(!is_allowed(method, route), "{method} {route}");
+        }
+    }
+}

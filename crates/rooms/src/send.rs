@@ -2,10 +2,10 @@
 
 use std::pin::Pin;
 
-use blaupause_data::{DataError, ReadSet, Write, rows::EventNoRow};
+use blaupause_data::{DataError, Member, ReadSet, Write, rows::EventNoRow};
 use blaupause_graph::Draft;
 use ruma::{
-    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId,
+    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
     events::{StateEventType, TimelineEventType},
 };
 use serde_json::value::RawValue;
@@ -82,7 +82,9 @@ impl Rooms {
         if request.kind == TimelineEventType::RoomRedaction {
             return self.redact(validate::redaction_of(request)?).await;
         }
-        validate::message(&request.kind, &request.content)?;
+        if let Err(wrong) = validate::message(&request.kind, &request.content) {
+            return Err(self.unless_stranger(&request.sender, &request.room, wrong).await);
+        }
         for _ in 0..ATTEMPTS_MAX {
             match self.try_send(&request).await {
                 Ok(Attempt::Done(event)) => return Ok(event),
@@ -161,12 +163,11 @@ impl Rooms {
     /// # Errors
     /// [`RoomsError::RoomUnknown`], [`RoomsError::BadContent`], [`RoomsError::Refused`].
     pub async fn send_state(&self, request: SendState) -> Result<OwnedEventId, RoomsError> {
-        validate::state(&request.kind, &request.state_key, &request.content, Some(&request.room))?;
+        if let Err(wrong) = self.check_state(&request).await {
+            return Err(self.unless_stranger(&request.sender, &request.room, wrong).await);
+        }
         if request.kind == StateEventType::RoomMember {
             return self.set_member_event(request).await;
-        }
-        if request.kind == StateEventType::RoomCanonicalAlias {
-            self.check_canonical_alias(&request).await?;
         }
         self.in_turn(|| {
             Box::pin(async {
@@ -184,6 +185,24 @@ impl Rooms {
             })
         })
         .await
+    }
+
+    async fn check_state(&self, request: &SendState) -> Result<(), RoomsError> {
+        let SendState { kind, state_key, content, room, .. } = request;
+        validate::state(kind, state_key, content, Some(room))?;
+        if *kind == StateEventType::RoomCanonicalAlias {
+            self.check_canonical_alias(request).await?;
+        }
+        Ok(())
+    }
+
+    /// What is wrong with an event; to strangers only that they are strangers: rights come first.
+    async fn unless_stranger(&self, user: &UserId, room: &RoomId, wrong: RoomsError) -> RoomsError {
+        match self.data().membership(user, room).await {
+            Ok(Some(row)) if matches!(row.membership, Member::Join | Member::Invite) => wrong,
+            Ok(_) => RoomsError::NotJoined,
+            Err(error) => error.into(),
+        }
     }
 
     pub(crate) fn state_draft(&self, request: &SendState) -> Draft {
@@ -214,7 +233,7 @@ impl Rooms {
     }
 
     /// Wait until all that was queued so far is durable. Batches are committed in order.
-    pub(crate) async fn everything_durable(&self, room: &ruma::RoomId) -> Result<(), RoomsError> {
+    pub(crate) async fn everything_durable(&self, room: &RoomId) -> Result<(), RoomsError> {
         self.data().commit(Write::new(self.data().parts().room(room))).await?;
         Ok(())
     }

@@ -32,8 +32,17 @@ impl TestServer {
     /// `example.org`, empty, with default settings.
     pub async fn new() -> Self {
         let store = MemStore::new();
+        Self::over(store.clone(), Db::Mem(store)).await
+    }
+
+    /// The same over an engine with a disk, whose batches become durable some time after they
+    /// were queued. Round trips are not counted.
+    pub async fn on(db: Db) -> Self {
+        Self::over(MemStore::new(), db).await
+    }
+
+    async fn over(store: MemStore, db: Db) -> Self {
         let name = ServerName::parse("example.org").expect("a name");
-        let db = Db::Mem(store.clone());
         let data = Data::open(db, &name, Env::manual(START_MS)).await.expect("an empty store");
         let accounts = Accounts::new(data.clone(), blaupause_accounts::Settings::default());
         let settings = blaupause_rooms::Settings::default();

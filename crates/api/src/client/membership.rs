@@ -1,7 +1,5 @@
 //! Who is in a room.
 
-mod joined_members;
-mod get_member_events;
 mod ban_user;
 mod forget_room;
 mod get_member_events;
@@ -27,11 +25,9 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
         .serve(get_member_events::get_member_events)
         .serve(ban_user::ban_user)
         .serve(forget_room::forget_room)
-        .serve(get_member_events::get_member_events)
         .serve(invite_user::invite_user)
         .serve(join_room_by_id::join_room_by_id)
         .serve(join_room_by_id_or_alias::join_room_by_id_or_alias)
-        .serve(joined_members::joined_members)
         .serve(joined_rooms::joined_rooms)
         .serve(kick_user::kick_user)
         .serve(leave_room::leave_room)

@@ -1,8 +1,5 @@
 //! Rooms as a whole.
 
-mod get_summary;
-mod get_event_by_timestamp;
-mod get_room_event;
 mod aliases;
 mod create_room;
 mod get_event_by_timestamp;
@@ -26,9 +23,6 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
         .serve(get_room_event::get_room_event)
         .serve(aliases::aliases)
         .serve(create_room::create_room)
-        .serve(get_event_by_timestamp::get_event_by_timestamp)
-        .serve(get_room_event::get_room_event)
-        .serve(get_summary::get_summary)
         .serve_raw(Method::GET, get_summary::OLD_PATH, get_summary::get_summary_old)
         .serve(report_content::report_content)
         .serve(report_room::report_room)

@@ -2,8 +2,6 @@
 
 mod get_state_event_for_key;
 mod get_state_events;
-mod get_state_event_for_key;
-mod get_state_events;
 mod send_state_event;
 
 use axum::Router;
@@ -11,7 +9,8 @@ use axum::Router;
 use crate::{App, Serve};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
-    router.serve(get_state_event_for_key::get_state_event_for_key)
+    router
+        .serve(get_state_event_for_key::get_state_event_for_key)
         .serve(get_state_events::get_state_events)
         .serve(send_state_event::send_state_event)
 }

@@ -3,6 +3,7 @@
 mod account;
 mod cases;
 mod config;
+mod edge;
 mod profile;
 mod rooms;
 mod server;

@@ -221,6 +221,10 @@ async fn wrong_events_are_not_sent() {
     let path = format!("/v3/rooms/{room}/state/m.room.name");
     bob.put(&path, json!({ "name": "x" })).await.refused(403, "M_FORBIDDEN");
     say(&bob, &room, "1").await.refused(403, "M_FORBIDDEN");
+    // Strangers are told that they are strangers before what is wrong with their event.
+    bob.put(&path, json!({ "name": 5 })).await.refused(403, "M_FORBIDDEN");
+    let empty = format!("/v3/rooms/{room}/send/m.room.message/9");
+    bob.put(&empty, json!({})).await.refused(403, "M_FORBIDDEN");
     say(&bob, "!nosuch:example.org", "1").await.refused(404, "M_NOT_FOUND");
     say(&bob, "notaroom", "1").await.refused(400, "M_INVALID_PARAM");
 }

@@ -30,6 +30,7 @@ pub struct Server {
     pub accounts: Accounts,
     pub rooms: Rooms,
     pub data: Data,
+    pub registry: Registry,
     _media: TempDir,
 }
 
@@ -96,7 +97,8 @@ impl Server {
         let notify = Notify::new(data.clone(), accounts.clone(), rooms.clone());
         let sync =
             Sync::new(data.clone(), accounts.clone(), rooms.clone(), e2ee.clone(), notify.clone());
-        let metrics = HttpMetrics::register(&mut Registry::default());
+        let mut registry = Registry::default();
+        let metrics = HttpMetrics::register(&mut registry);
         let app = App::new(Parts {
             data: data.clone(),
             accounts: accounts.clone(),
@@ -108,7 +110,7 @@ impl Server {
             settings: Settings::default(),
             metrics,
         });
-        Self { router: blaupause_api::router(app), accounts, rooms, data, _media: folder }
+        Self { router: blaupause_api::router(app), accounts, rooms, data, registry, _media: folder }
     }
 
     /// Send a request as it is.

@@ -6,6 +6,7 @@ mod create;
 mod directory;
 mod follow;
 mod membership;
+mod pipelined;
 mod redact;
 mod restricted;
 mod send;

@@ -42,8 +42,10 @@ async fn old_states_stay_readable() {
     let start = timeline.len() - 150;
     for (n, event) in timeline[start..].iter().enumerate() {
         let key = ("org.x".to_owned(), n.to_string());
-        let before =
-            server.data.state_lookup(part, event.stored.state_before, std::slice::from_ref(&key)).await;
+        let before = server
+            .data
+            .state_lookup(part, event.stored.state_before, std::slice::from_ref(&key))
+            .await;
         assert_eq!(before.expect("reads"), [None]);
         let after = server.data.state_lookup(part, event.stored.state_after, &[key]).await;
         assert_eq!(after.expect("reads"), [Some(event.no)]);

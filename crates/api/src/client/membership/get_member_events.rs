@@ -12,10 +12,7 @@ use crate::{
     client::access::{access, raw},
 };
 
-pub(crate) async fn get_member_events(
-    app: App,
-    call: Call<Request>,
-) -> Result<Response, ApiError> {
+pub(crate) async fn get_member_events(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let query = MembersQuery {
         at: call.body.at,
         membership: call.body.membership.map(|state| known(&state)).transpose()?,

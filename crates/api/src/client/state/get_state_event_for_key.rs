@@ -1,8 +1,6 @@
 //! `GET /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
 
-use ruma::api::client::state::get_state_event_for_key::v3::{
-    Request, Response, StateEventFormat,
-};
+use ruma::api::client::state::get_state_event_for_key::v3::{Request, Response, StateEventFormat};
 
 use crate::{ApiError, App, Call, client::access::access};
 

@@ -5,6 +5,7 @@
 //! settings of the domain crates, which know nothing of this file.
 
 mod content;
+mod inert;
 mod network;
 mod people;
 mod problem;
@@ -20,11 +21,14 @@ use std::path::Path;
 use ruma::ServerName;
 use serde::{Deserialize, Serialize};
 
-pub use content::{DelayedEvents, LegacyMedia, Media, Rooms, Thumbnails, UrlPreview};
-pub use network::{AppServices, CreateRooms, Federation, Policy, Push, Turn, WellKnown};
+pub use content::{DelayedEvents, LegacyMedia, Media, Rooms, UrlPreview};
+#[cfg(test)]
+pub use network::CreateRooms;
+pub use network::{AppServices, Federation, Policy, Push, Turn, WellKnown};
+#[cfg(test)]
+pub use people::Publish;
 pub use people::{
-    Argon2, Directory, Login, Presence, Publish, Rate, RateLimits, Registration, RegistrationMode,
-    ServerNotices,
+    Directory, Login, Presence, Rate, RateLimits, Registration, RegistrationMode, ServerNotices,
 };
 pub use problem::{Findings, Problem, Rejected, Source};
 pub use secrets::{Secret, Secrets};
@@ -105,14 +109,6 @@ impl Config {
         self.server.name.get().expect("load() refuses a file without server.name")
     }
 
-    /// Where clients reach the server, without a slash at the end.
-    pub fn public_base_url(&self) -> String {
-        match self.server.public_base_url.text() {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("https://{}", self.server_name()),
-        }
-    }
-
     fn check(&self, found: &mut Findings) {
         self.server.check(found);
         self.tls.check(found);
@@ -133,6 +129,7 @@ impl Config {
         self.turn.check(found);
         self.check_together(found);
         self.check_files(found);
+        inert::check(self, found);
     }
 
     /// What concerns two sections.

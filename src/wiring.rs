@@ -70,13 +70,8 @@ pub async fn build(
     let notify = Notify::new(data.clone(), accounts.clone(), rooms.clone());
     // level 4: what a client has not seen. Last, so that the others' caches have forgotten what
     // changed before a client is woken to look again.
-    let sync = Sync::new(
-        data.clone(),
-        accounts.clone(),
-        rooms.clone(),
-        e2ee.clone(),
-        notify.clone(),
-    );
+    let sync =
+        Sync::new(data.clone(), accounts.clone(), rooms.clone(), e2ee.clone(), notify.clone());
     // workers
     let workers = TaskTracker::new();
     workers.spawn(accounts.clone().housekeeping());

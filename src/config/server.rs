@@ -15,7 +15,7 @@ pub struct Server {
     pub name: Maybe<OwnedServerName>,
     /// Plain HTTP, for a proxy on the same machine or a test.
     pub listen: Vec<SocketAddr>,
-    /// Where clients reach the server; `https://NAME` if not set.
+    /// Where clients reach the server. Not set: they ask the server's name itself.
     pub public_base_url: Maybe<String>,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Net>,
@@ -104,8 +104,6 @@ pub struct Limits {
     pub handshake_timeout: Period,
     /// All headers of a request together.
     pub header_size_max: Size,
-    /// A request body that is not media.
-    pub body_size_max: Size,
     /// Requests at once on one HTTP/2 connection.
     pub http2_streams_max: u32,
     /// How long requests may go on after a stop was asked for.
@@ -119,7 +117,6 @@ impl Default for Limits {
             header_timeout: Period::seconds(75),
             handshake_timeout: Period::seconds(10),
             header_size_max: Size::kib(64),
-            body_size_max: Size::mib(10),
             http2_streams_max: 128,
             stop_timeout: Period::seconds(30),
         }
@@ -137,15 +134,6 @@ impl Limits {
         // hyper's read buffer is this size, and it insists on 8 KiB.
         if self.header_size_max < Size::kib(8) || self.header_size_max > Size::mib(1) {
             found.error("limits.header_size_max", "must be between 8 KiB and 1 MiB");
-        }
-        // A federation transaction holds 50 events of up to 64 KiB each.
-        if self.body_size_max < Size::kib(128) {
-            found.error("limits.body_size_max", "must be at least 128 KiB");
-        } else if self.body_size_max < Size::mib(4) {
-            found.warn(
-                "limits.body_size_max",
-                "below 4 MiB, full transactions of other servers are refused",
-            );
         }
         for (key, period) in [
             ("limits.header_timeout", self.header_timeout),

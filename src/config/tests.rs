@@ -236,5 +236,4 @@ fn a_generated_file_is_accepted_without_warnings() {
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     assert_eq!(loaded.config.server_name(), "example.org");
     assert_eq!(loaded.config.storage.path, PathBuf::from("/tmp/with \"quotes\" and spaces/db"));
-    assert_eq!(loaded.config.public_base_url(), "https://example.org");
 }

@@ -80,9 +80,10 @@ pub fn api(loaded: &Loaded) -> api::Settings {
 fn well_known(config: &Config) -> api::WellKnown {
     let known = &config.well_known;
     let base_url = known.client.text().or(config.server.public_base_url.text());
-    let contact = known.support_email.text().map(
-        |email| json!([{ "role": "m.role.admin", "email_address": email }]),
-    );
+    let contact = known
+        .support_email
+        .text()
+        .map(|email| json!([{ "role": "m.role.admin", "email_address": email }]));
     let page = known.support_page.text();
     let support = (contact.is_some() || page.is_some()).then(|| {
         let mut document = Map::new();
@@ -100,10 +101,8 @@ fn well_known(config: &Config) -> api::WellKnown {
 
 fn rate_limits(config: &Config) -> api::RateLimits {
     let limits = &config.rate_limits;
-    let limit = |rate: &Rate| api::RateLimit {
-        per_second: rate.per_second,
-        burst: f64::from(rate.burst),
-    };
+    let limit =
+        |rate: &Rate| api::RateLimit { per_second: rate.per_second, burst: f64::from(rate.burst) };
     api::RateLimits {
         login: limit(&limits.login),
         registration: limit(&limits.registration),

@@ -37,6 +37,8 @@ impl Case {
             Some("needs a signing peer: federation, issue 5")
         } else if needs("appservice") || token.contains("{as_token}") {
             Some("needs an application service: issue 4")
+        } else if self.path.contains("/admin/whois/") {
+            Some("asks an endpoint of issue 4")
         } else {
             None
         }

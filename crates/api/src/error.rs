@@ -26,11 +26,7 @@ pub struct ApiError {
 
 impl ApiError {
     /// Any code. Prefer the named ones below.
-    pub(crate) fn new(
-        status: StatusCode,
-        code: &'static str,
-        message: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code: Some(code), message: message.into(), extra: Map::new() }
     }
 

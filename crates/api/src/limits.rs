@@ -140,11 +140,7 @@ impl Limiter {
 
 /// Refuse requests beyond the limits before anything is read. The caller is the access token if
 /// there is one, else the address: a wrong token costs its sender only.
-pub(crate) async fn limit(
-    State(app): State<App>,
-    request: Request<Body>,
-    next: Next,
-) -> Response {
+pub(crate) async fn limit(State(app): State<App>, request: Request<Body>, next: Next) -> Response {
     if let Some(kind) = kind_of(request.method(), request.uri().path()) {
         let token = request.headers().get(http::header::AUTHORIZATION);
         let address = request.extensions().get::<ClientAddress>();

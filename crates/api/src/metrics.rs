@@ -58,11 +58,8 @@ pub(crate) async fn observe(
 ) -> Response {
     let started = std::time::Instant::now();
     let method = request.method().to_string();
-    let path = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("other", MatchedPath::as_str)
-        .to_owned();
+    let path =
+        request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let response = next.run(request).await;
     let status = response.status().as_u16();
     let labels = PathLabels { method: method.clone(), path: path.clone() };

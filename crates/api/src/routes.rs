@@ -14,7 +14,10 @@ use http::{Method, Request};
 use ruma::api::{IncomingRequest, path_builder::PathBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{ApiError, App, Call, Caller, admin, client, cors, drain, federation, limits, metrics, reply::reply, wellknown};
+use crate::{
+    ApiError, App, Call, Caller, admin, client, cors, drain, federation, limits, metrics,
+    reply::reply, wellknown,
+};
 
 /// Registers handlers at the paths that ruma knows.
 pub trait Serve {

@@ -107,8 +107,7 @@ impl Uia {
             }
             session.facts.extend(stage.facts);
         }
-        let is_done =
-            flows.iter().any(|flow| flow.iter().all(|kind| session.done.contains(kind)));
+        let is_done = flows.iter().any(|flow| flow.iter().all(|kind| session.done.contains(kind)));
         if is_done {
             let session = sessions.pop(&id);
             return Ok(Proved { facts: session.map(|session| session.facts).unwrap_or_default() });

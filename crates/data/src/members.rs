@@ -19,8 +19,7 @@ impl Data {
         membership: Member,
     ) -> Result<Vec<RoomMember>, DataError> {
         let part = self.parts().room(room);
-        let page =
-            self.list::<MemberRow>(part, &(membership as u8), LIMITS.scan_rows_max).await?;
+        let page = self.list::<MemberRow>(part, &(membership as u8), LIMITS.scan_rows_max).await?;
         Ok(page.rows.into_iter().map(|(_, row)| row.value).collect())
     }
 

@@ -14,9 +14,9 @@ use ruma::{OwnedServerName, ServerName, UserId, signatures::Ed25519KeyPair};
 use crate::{
     Change, DataError, Env, Feed, Parts, ReadSet, Write,
     events::EventCache,
-    state::PageCache,
     row::decode,
     rows::{Installation, InstallationRow},
+    state::PageCache,
 };
 
 /// The slot of this node. One node: always 1.

@@ -4,7 +4,10 @@ use std::hash::Hasher;
 
 use blaupause_store::Part;
 use ruma::{EventId, RoomAliasId, RoomId, ServerName, UserId};
-use siphasher::{sip::SipHasher24, sip128::{Hasher128, SipHasher24 as SipHasher128}};
+use siphasher::{
+    sip::SipHasher24,
+    sip128::{Hasher128, SipHasher24 as SipHasher128},
+};
 
 /// First partition number that a hash may give; below lie slots and directories.
 const FIRST_HASHED: u64 = 1 << 16;

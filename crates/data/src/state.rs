@@ -25,7 +25,9 @@ const CACHED_PAGES_MAX: NonZeroUsize = NonZeroUsize::new(20_000).expect("not zer
 const WAVES_MAX: usize = 8;
 
 /// Recently read pages: they never change.
-pub(crate) struct PageCache(Mutex<LruCache<(Part, PageNo), Arc<Vec<u8>>>>);
+pub(crate) struct PageCache(Mutex<LruCache<(Part, PageNo), SharedPage>>);
+
+type SharedPage = Arc<Vec<u8>>;
 
 impl PageCache {
     pub(crate) fn new() -> Self {
@@ -35,7 +37,7 @@ impl PageCache {
 
 /// Pages of one room at hand, growing wave by wave.
 #[derive(Debug, Default)]
-struct Bag(HashMap<PageNo, Arc<Vec<u8>>>);
+struct Bag(HashMap<PageNo, SharedPage>);
 
 impl Pages for Bag {
     fn page(&self, no: PageNo) -> Option<&[u8]> {
@@ -62,8 +64,7 @@ impl Data {
         root: StateRoot,
         keys: &[StateKeyNo],
     ) -> Result<Vec<Option<EventNo>>, DataError> {
-        let mut found =
-            self.look(&[room], |_, pages| tree::get_many(root, keys, pages)).await?;
+        let mut found = self.look(&[room], |_, pages| tree::get_many(root, keys, pages)).await?;
         Ok(found.pop().unwrap_or_default())
     }
 
@@ -92,8 +93,7 @@ impl Data {
         root: StateRoot,
         keys: &[(String, String)],
     ) -> Result<Vec<Option<EventNo>>, DataError> {
-        let numbers =
-            self.get_many::<StateKeyNoRow>(keys.iter().map(|key| (room, key))).await?;
+        let numbers = self.get_many::<StateKeyNoRow>(keys.iter().map(|key| (room, key))).await?;
         let known: Vec<_> = numbers.iter().flatten().map(|row| row.value).collect();
         let mut found = self.state_get(room, root, &known).await?.into_iter();
         Ok(numbers.iter().map(|number| number.as_ref().and_then(|_| found.next()?)).collect())

@@ -41,7 +41,13 @@ impl Write {
     }
 
     /// Write a row with its new version, which must be greater than 0.
-    pub fn put_version<R: Row>(&mut self, part: Part, key: &R::Key, version: u64, value: &R::Value) {
+    pub fn put_version<R: Row>(
+        &mut self,
+        part: Part,
+        key: &R::Key,
+        version: u64,
+        value: &R::Value,
+    ) {
         debug_assert!(
             matches!(R::PREFIX, Prefix::Versioned | Prefix::VersionedStamped) && version > 0
         );

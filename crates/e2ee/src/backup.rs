@@ -216,10 +216,8 @@ impl E2ee {
                 .iter()
                 .map(|(room, id, _)| (found.number, room.to_string(), (*id).clone()))
                 .collect();
-            let old = self
-                .data()
-                .get_many::<BackupKeyRow>(names.iter().map(|name| (part, name)))
-                .await?;
+            let old =
+                self.data().get_many::<BackupKeyRow>(names.iter().map(|name| (part, name))).await?;
             let mut puts = Vec::new();
             for ((name, old), (_, _, new)) in names.iter().zip(old).zip(keys) {
                 match old {
@@ -381,9 +379,8 @@ fn checked_auth_data(auth_data: &RawValue) -> Result<String, E2eeError> {
 }
 
 fn is_better(new: &BackupKeyValue, old: &BackupKeyValue) -> bool {
-    let rank = |key: &BackupKeyValue| {
-        (!key.is_verified, key.first_message_index, key.forwarded_count)
-    };
+    let rank =
+        |key: &BackupKeyValue| (!key.is_verified, key.first_message_index, key.forwarded_count);
     rank(new) < rank(old)
 }
 

@@ -1,11 +1,7 @@
 //! Device keys: what a device publishes about itself.
 
 use blaupause_data::Write;
-use ruma::{
-    DeviceId, UserId,
-    encryption::DeviceKeys,
-    serde::Raw,
-};
+use ruma::{DeviceId, UserId, encryption::DeviceKeys, serde::Raw};
 use serde_json::Value;
 
 use crate::{
@@ -38,7 +34,9 @@ impl E2ee {
         if let Some(old) = old {
             let old: Value = serde_json::from_str(&old.value).unwrap_or_default();
             if old.get("keys") != json.get("keys") {
-                return Err(E2eeError::InvalidKeys("the identity keys of a device are fixed".into()));
+                return Err(E2eeError::InvalidKeys(
+                    "the identity keys of a device are fixed".into(),
+                ));
             }
             // Signatures that others made stay.
             crate::signatures::merge_signatures(&mut json, &old);

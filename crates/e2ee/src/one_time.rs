@@ -7,7 +7,11 @@ use std::{
 };
 
 use blaupause_data::{Change, DataError, NOW, Order, ReadSet, Write};
-use ruma::{DeviceId, OneTimeKeyId, OwnedDeviceId, OwnedUserId, UserId, encryption::{DeviceKeys, OneTimeKey}, serde::Raw};
+use ruma::{
+    DeviceId, OneTimeKeyId, OwnedDeviceId, OwnedUserId, UserId,
+    encryption::{DeviceKeys, OneTimeKey},
+    serde::Raw,
+};
 
 use crate::{
     E2ee, E2eeError,
@@ -203,7 +207,7 @@ impl E2ee {
                     let Some(row) = got.one(fallback)? else { return Ok(None) };
                     let key = row.value.key.clone();
                     if row.used {
-                        return Ok(as_claimed(algorithm, key));
+                        return Ok(as_claimed(algorithm, &key));
                     }
                     let used = FallbackKey { key: key.clone(), used: true };
                     write.require_version::<FallbackKeyRow>(part, &at, row.version);
@@ -214,7 +218,7 @@ impl E2ee {
             let (user, device) = (user.to_owned(), device.to_owned());
             write.change(&Change::OneTimeKeys { user, device });
             match self.data().commit(write).await {
-                Ok(_) => return Ok(as_claimed(algorithm, claimed)),
+                Ok(_) => return Ok(as_claimed(algorithm, &claimed)),
                 Err(DataError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -248,7 +252,7 @@ impl E2ee {
 /// Keys by user and device: the full key id and the key.
 pub type ClaimedKeys = BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, (String, Raw<OneTimeKey>)>>;
 
-fn as_claimed(algorithm: &str, key: OneTimeKeyValue) -> Option<(String, Raw<OneTimeKey>)> {
+fn as_claimed(algorithm: &str, key: &OneTimeKeyValue) -> Option<(String, Raw<OneTimeKey>)> {
     Some((format!("{algorithm}:{}", key.name), crate::rows::raw(&key.json)?))
 }
 

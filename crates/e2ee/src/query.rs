@@ -47,7 +47,8 @@ impl E2ee {
             .filter(|(user, _)| self.data().is_local(user))
             .map(|(user, devices)| {
                 let part = parts.user(user);
-                let keys = want.prefix::<DeviceKeysRow>(part, &(), Order::Forward, DEVICES_PER_USER_MAX);
+                let keys =
+                    want.prefix::<DeviceKeysRow>(part, &(), Order::Forward, DEVICES_PER_USER_MAX);
                 let cross = want.prefix::<CrossSigningRow>(part, &(), Order::Forward, 3);
                 let mine = asking.map(|asking| {
                     let part = parts.user(asking);

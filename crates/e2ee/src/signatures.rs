@@ -194,7 +194,8 @@ impl E2ee {
         let (stored, usage) = match &device {
             Some(row) => (row, None),
             None => {
-                let master = self.data().get::<CrossSigningRow>(part, &(Usage::Master as u8)).await?;
+                let master =
+                    self.data().get::<CrossSigningRow>(part, &(Usage::Master as u8)).await?;
                 let master = master.filter(|row| names_key(&row.value, id));
                 (&master.ok_or(E2eeError::DeviceUnknown)?.clone(), Some(Usage::Master))
             }

@@ -111,7 +111,8 @@ impl E2ee {
                     .ok()
                     .filter(Value::is_object)
                     .ok_or_else(|| E2eeError::InvalidKeys("content must be an object".into()))?;
-                let json = json!({ "content": content, "sender": sender, "type": kind }).to_string();
+                let json =
+                    json!({ "content": content, "sender": sender, "type": kind }).to_string();
                 let chosen = devices.keys().filter(|device| match to {
                     Recipients::All => true,
                     Recipients::Device(wanted) => wanted == *device,

@@ -43,8 +43,7 @@ const DECODE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// The stored size that serves a request.
 fn served_size(wanted: ThumbnailSize, method: Method) -> (ThumbnailSize, Method) {
-    let enough =
-        |size: ThumbnailSize| size.width >= wanted.width && size.height >= wanted.height;
+    let enough = |size: ThumbnailSize| size.width >= wanted.width && size.height >= wanted.height;
     SIZES
         .into_iter()
         .find(|(size, made)| *made == method && enough(*size))
@@ -76,11 +75,7 @@ impl Media {
         }
         let path = self.blobs().path(source.blob);
         let pixels_max = self.settings().thumbnail_source_pixels_max;
-        let made = self
-            .data()
-            .env()
-            .cpu(move || make(&path, size, method, pixels_max))
-            .await?;
+        let made = self.data().env().cpu(move || make(&path, size, method, pixels_max)).await?;
         let Some((bytes, content_type)) = made else { return Ok(self.as_download(source)) };
         let mut writer = self.blobs().writer(self.data().env()).await?;
         writer.write(&bytes).await?;
@@ -138,7 +133,9 @@ fn make(
     let mut reader = ImageReader::open(path)?.with_guessed_format()?;
     // The stored type is what the uploader claims; only the bytes count.
     let format = match reader.format() {
-        Some(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP)) => format,
+        Some(
+            format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP),
+        ) => format,
         _ => return Err(MediaError::NoThumbnail("not a PNG, JPEG, GIF or WebP picture")),
     };
     let mut limits = image::Limits::default();

@@ -124,12 +124,7 @@ impl Media {
         self.begin(id.to_owned(), row.version, row.value).await
     }
 
-    async fn begin(
-        &self,
-        id: String,
-        version: u64,
-        info: MediaInfo,
-    ) -> Result<Upload, MediaError> {
+    async fn begin(&self, id: String, version: u64, info: MediaInfo) -> Result<Upload, MediaError> {
         let writer = self.blobs().writer(self.data().env()).await?;
         Ok(Upload { media: self.clone(), writer, id, version, info })
     }

@@ -1,6 +1,9 @@
 //! What push rules ask about a room.
 
-use blaupause_data::{Member, ReadSet, rows::{HeadRow, MemberRow}};
+use blaupause_data::{
+    Member, ReadSet,
+    rows::{HeadRow, MemberRow},
+};
 use ruma::{RoomId, UInt, UserId, push::PushConditionRoomCtx};
 
 use crate::{Notify, NotifyError};
@@ -16,8 +19,7 @@ impl Notify {
         let part = data.parts().room(room);
         let mut want = ReadSet::new();
         let head = want.get::<HeadRow>(part, &());
-        let member =
-            want.get::<MemberRow>(part, &(Member::Join as u8, data.parts().user(user)));
+        let member = want.get::<MemberRow>(part, &(Member::Join as u8, data.parts().user(user)));
         let got = want.run(data).await?;
         let Some(head) = got.one(head)? else { return Ok(None) };
         let name = got.one(member)?.and_then(|row| row.value.display_name);

@@ -87,7 +87,8 @@ impl JudgedCache {
 fn names(text: &str, context: &PushConditionRoomCtx) -> bool {
     let display_name = context.user_display_name.to_lowercase();
     // In JSON text these look different than in the name.
-    let is_escaped = display_name.contains(['"', '\\']) || display_name.chars().any(char::is_control);
+    let is_escaped =
+        display_name.contains(['"', '\\']) || display_name.chars().any(char::is_control);
     is_escaped
         || text.contains(&display_name)
         || text.contains(&context.user_id.localpart().to_lowercase())

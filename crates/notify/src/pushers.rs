@@ -1,7 +1,10 @@
 //! Where a user wants notifications sent (spec: client-server API, "Pushers").
 
 use blaupause_data::{LIMITS, Write};
-use ruma::{UserId, api::client::push::{Pusher, PusherIds, PusherKind}};
+use ruma::{
+    UserId,
+    api::client::push::{Pusher, PusherIds, PusherKind},
+};
 
 use crate::{Notify, NotifyError, rows::PusherRow};
 

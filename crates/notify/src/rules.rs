@@ -179,8 +179,8 @@ impl Notify {
     ) -> Result<(), NotifyError> {
         let mut global = self.rules(user).await?.ruleset.clone();
         change(&mut global)?;
-        let json = serde_json::value::to_raw_value(&Content { global })
-            .expect("a rule set is plain data");
+        let json =
+            serde_json::value::to_raw_value(&Content { global }).expect("a rule set is plain data");
         self.accounts().set_server_account_data(user, None, PUSH_RULES, &json).await?;
         Ok(())
     }

@@ -20,6 +20,7 @@ use crate::{
     Rooms, RoomsError,
     hot::{Known, PageBag, RoomHot, StateName},
     relates::Relation,
+    validate,
 };
 
 /// Events that are about to be written together. Nothing of it is known to anybody until
@@ -136,6 +137,7 @@ impl<'a> Appending<'a> {
             .state_key
             .as_ref()
             .map(|key| (StateEventType::from(draft.kind.to_string()), key.clone()));
+        validate::nesting(&draft.content)?;
         let (pdu, auth) = self.seal(&draft, name.as_ref()).await?;
         self.check(&pdu, &auth)?;
         let auth = auth

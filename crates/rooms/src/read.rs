@@ -22,7 +22,6 @@ mod timestamp;
 mod token;
 mod visibility;
 
-
 use ruma::{OwnedDeviceId, OwnedUserId};
 
 pub use access::RoomAccess;

@@ -9,7 +9,9 @@ use blaupause_data::{
     Change, Data, DataError, Event, Found, NOW, Order, Place, ReadSet, StreamPos, Write,
     rows::UserRoomRow,
 };
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::receipt::ReceiptThread};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::receipt::ReceiptThread,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 
@@ -164,7 +166,8 @@ impl RoomAccess {
             if rel_type == "m.thread" {
                 return Ok((Some(target), top));
             }
-            let Some(next) = self.events_by_id(std::slice::from_ref(&target)).await?.pop().flatten()
+            let Some(next) =
+                self.events_by_id(std::slice::from_ref(&target)).await?.pop().flatten()
             else {
                 break;
             };
@@ -277,8 +280,7 @@ impl Rooms {
 }
 
 fn read_up_to(joined: Place, receipts: impl Iterator<Item = Found<Receipt>>) -> ReadUpTo {
-    let mut read =
-        ReadUpTo { everywhere: joined, main: joined, threads: HashMap::new() };
+    let mut read = ReadUpTo { everywhere: joined, main: joined, threads: HashMap::new() };
     for Found { value: receipt, .. } in receipts {
         let place = receipt.place;
         match receipt.thread.as_deref() {

@@ -9,10 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use blaupause_data::{
-    Event, LIMITS, Order, Place, ReadSet,
-    rows::RelationRow,
-};
+use blaupause_data::{Event, LIMITS, Order, Place, ReadSet, rows::RelationRow};
 use blaupause_graph::EventNo;
 use ruma::api::Direction;
 use serde_json::value::RawValue;
@@ -200,9 +197,7 @@ impl EventInRoom {
                     Order::Backward,
                     limit,
                 ),
-                None => {
-                    want.prefix::<RelationRow>(self.access.part, no, Order::Backward, limit)
-                }
+                None => want.prefix::<RelationRow>(self.access.part, no, Order::Backward, limit),
             })
             .collect();
         let got = want.run(self.access.rooms.data()).await?;

@@ -9,14 +9,8 @@ use std::{
     sync::Arc,
 };
 
-use blaupause_data::{
-    Event, Member, Order, Part, ReadSet,
-    rows::TimelineRow,
-};
-use ruma::{
-    OwnedRoomId, OwnedUserId,
-    api::client::filter::RoomEventFilter,
-};
+use blaupause_data::{Event, Member, Order, Part, ReadSet, rows::TimelineRow};
+use ruma::{OwnedRoomId, OwnedUserId, api::client::filter::RoomEventFilter};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -150,9 +144,13 @@ impl Rooms {
             let shown = self.visible_events(&reader.user, access.room(), events).await?;
             let shown: BTreeSet<_> = shown.into_iter().map(|event| event.no).collect();
             let shown = found.into_iter().filter(|(_, event)| shown.contains(&event.no));
-            hits.extend(shown.filter(|(_, event)| access.reaches(event)).map(|(rank, event)| {
-                Hit { access: access.clone(), event, rank }
-            }));
+            hits.extend(
+                shown.filter(|(_, event)| access.reaches(event)).map(|(rank, event)| Hit {
+                    access: access.clone(),
+                    event,
+                    rank,
+                }),
+            );
         }
         Ok(hits)
     }
@@ -235,8 +233,7 @@ fn words(term: &str) -> Result<Vec<String>, RoomsError> {
     if term.len() > TERM_BYTES_MAX {
         return Err(RoomsError::Invalid("the search term is too long"));
     }
-    let words: Vec<_> =
-        term.split_whitespace().take(WORDS_MAX).map(str::to_lowercase).collect();
+    let words: Vec<_> = term.split_whitespace().take(WORDS_MAX).map(str::to_lowercase).collect();
     if words.is_empty() {
         return Err(RoomsError::Invalid("the search term is empty"));
     }

@@ -13,7 +13,10 @@ use blaupause_data::{
     Event, Order, Part, ReadSet,
     rows::{CurrentRow, StateKeyNoRow},
 };
-use ruma::{OwnedRoomId, RoomId, UserId, room::{RoomSummary, RoomType}};
+use ruma::{
+    OwnedRoomId, RoomId, UserId,
+    room::{RoomSummary, RoomType},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -249,7 +252,11 @@ fn order_of_children(a: &Child, b: &Child) -> Ordering {
 }
 
 /// The rooms of the tree in the order of a walk, each once.
-fn depth_first(tree: &HashMap<OwnedRoomId, Node>, space: &RoomId, max_depth: u64) -> Vec<OwnedRoomId> {
+fn depth_first(
+    tree: &HashMap<OwnedRoomId, Node>,
+    space: &RoomId,
+    max_depth: u64,
+) -> Vec<OwnedRoomId> {
     let mut order = Vec::new();
     let mut seen = HashSet::new();
     let mut stack = vec![(space.to_owned(), 0)];
@@ -340,10 +347,8 @@ mod tests {
             children: vec![child(child_room, None, 1)],
         };
         let (a, b) = (room_id!("!a:x"), room_id!("!b:x"));
-        let tree = HashMap::from([
-            (a.to_owned(), node(a, "!b:x")),
-            (b.to_owned(), node(b, "!a:x")),
-        ]);
+        let tree =
+            HashMap::from([(a.to_owned(), node(a, "!b:x")), (b.to_owned(), node(b, "!a:x"))]);
         assert_eq!(depth_first(&tree, a, 10), [a, b]);
         assert_eq!(depth_first(&tree, a, 0), [a]);
     }

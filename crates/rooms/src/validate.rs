@@ -20,6 +20,28 @@ pub(crate) fn object(content: &RawValue) -> Result<Object, RoomsError> {
     serde_json::from_str(content.get()).map_err(|_| bad("the content is no JSON object"))
 }
 
+/// Nested levels of a content. JSON readers stop at 128, and others put the event into an envelope.
+const NESTING_MAX: usize = 100;
+
+/// Refuses what could be stored but not read again as part of something larger.
+pub(crate) fn nesting(content: &RawValue) -> Result<(), RoomsError> {
+    let (mut level, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in content.get().bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => level += 1,
+            b'}' | b']' if !in_text => level = level.saturating_sub(1),
+            _ => {}
+        }
+        if level > NESTING_MAX {
+            return Err(bad("the content is nested too deeply"));
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn bad(why: impl Into<String>) -> RoomsError {
     RoomsError::BadContent(why.into())
 }

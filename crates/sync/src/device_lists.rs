@@ -135,9 +135,11 @@ impl Sync {
         let got = want.run(data).await?;
         let mut sharing = HashSet::new();
         for (other, slot) in others.iter().zip(slots) {
-            let shares = got.many(slot)?.rows.iter().any(|(_, row)| {
-                row.membership == Member::Join && rooms.contains(&row.room_id)
-            });
+            let shares = got
+                .many(slot)?
+                .rows
+                .iter()
+                .any(|(_, row)| row.membership == Member::Join && rooms.contains(&row.room_id));
             if shares {
                 sharing.insert(other.clone());
             }

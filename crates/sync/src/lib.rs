@@ -56,7 +56,7 @@ struct Inner {
 impl Sync {
     /// The domain over those that it reads from.
     pub fn new(data: Data, accounts: Accounts, rooms: Rooms, e2ee: E2ee, notify: Notify) -> Self {
-        let notifier = Notifier::new(data.clone());
+        let notifier = Notifier::new(&data);
         let passing = passing::PassingLog::new(&data);
         Self(Arc::new(Inner {
             notifier,

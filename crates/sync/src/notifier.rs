@@ -82,7 +82,7 @@ struct State {
 impl Notifier {
     /// Follows the feed from now on. Also starts the task that looks up whom a key change of an
     /// unconnected user concerns.
-    pub fn new(data: Data) -> Self {
+    pub fn new(data: &Data) -> Self {
         let (lookups, mut wanted) = mpsc::channel::<OwnedUserId>(LOOKUPS_MAX);
         let notifier =
             Self(Arc::new(Inner { data: data.clone(), state: Mutex::new(State::new()), lookups }));
@@ -124,7 +124,7 @@ impl Notifier {
             rooms: Mutex::default(),
         });
         state.connects += 1;
-        if state.connects % SWEEP_EVERY == 0 {
+        if state.connects.is_multiple_of(SWEEP_EVERY) {
             state.sweep();
         }
         state.slots.put(user.to_owned(), Arc::clone(&slot));

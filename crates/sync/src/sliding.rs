@@ -117,8 +117,7 @@ impl Sync {
         let counts_changed = lists_changed(&known, &response);
         next.list_counts =
             response.lists.iter().map(|(name, list)| (name.clone(), list.count)).collect();
-        let is_empty =
-            response.rooms.is_empty() && !extensions_say(&response) && !counts_changed;
+        let is_empty = response.rooms.is_empty() && !extensions_say(&response) && !counts_changed;
         Ok((response, next, is_empty))
     }
 }

@@ -21,10 +21,7 @@ pub(crate) struct Delta {
 ///
 /// State that was removed (possible only when branches merge) is not told: clients have no way to
 /// be told (spec: client-server API, "Syncing").
-pub(crate) async fn load(
-    data: &Data,
-    deltas: &[Delta],
-) -> Result<Vec<Vec<Arc<Event>>>, DataError> {
+pub(crate) async fn load(data: &Data, deltas: &[Delta]) -> Result<Vec<Vec<Arc<Event>>>, DataError> {
     let whole: Vec<_> = deltas
         .iter()
         .map(|delta| (delta.room, delta.from.unwrap_or(StateRoot::EMPTY), delta.to))
@@ -33,7 +30,9 @@ pub(crate) async fn load(
     let numbers: Vec<(Part, EventNo)> = deltas
         .iter()
         .zip(&diffs)
-        .flat_map(|(delta, diff)| diff.iter().filter_map(|change| Some((delta.room, change.after?))))
+        .flat_map(|(delta, diff)| {
+            diff.iter().filter_map(|change| Some((delta.room, change.after?)))
+        })
         .collect();
     let mut events = data.events(&numbers).await?.into_iter();
     Ok(diffs

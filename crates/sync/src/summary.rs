@@ -1,6 +1,9 @@
 //! Room summaries: heroes and counts (spec: client-server API, "Syncing", `RoomSummary`).
 
-use blaupause_data::{Data, DataError, Member, Order, ReadSet, rows::{MemberRow, RoomHead, RoomMember}};
+use blaupause_data::{
+    Data, DataError, Member, Order, ReadSet,
+    rows::{MemberRow, RoomHead, RoomMember},
+};
 use ruma::{OwnedUserId, RoomId, UInt, UserId, api::client::sync::sync_events::v3::RoomSummary};
 
 /// Heroes that are named.

@@ -16,8 +16,8 @@ use ruma::{
 
 pub(crate) use joined::note_moves;
 pub(crate) use plan::stripped;
-pub(crate) use user::unused_fallback;
 pub use user::one_time_counts;
+pub(crate) use user::unused_fallback;
 
 use crate::{Slot, Sync, SyncError, SyncToken};
 
@@ -104,8 +104,7 @@ impl Sync {
         self.add_account_data(request, &span, &mut response).await?;
         self.add_presence(request, &span, &moves, &mut response).await?;
         if let (Some(since), Some(_)) = (span.since, &request.device) {
-            let changes =
-                self.device_list_changes(&request.user, since, span.until, moves).await?;
+            let changes = self.device_list_changes(&request.user, since, span.until, moves).await?;
             response.device_lists.changed = changes.changed.into_iter().collect();
             response.device_lists.left = changes.left.into_iter().collect();
         }
@@ -114,8 +113,7 @@ impl Sync {
             self.add_key_counts(request, device, &mut response).await?;
         }
         let (pos, boot) = (span.until, self.passing().boot());
-        response.next_batch =
-            SyncToken { pos, boot, passing: span.passing_until }.to_string();
+        response.next_batch = SyncToken { pos, boot, passing: span.passing_until }.to_string();
         Ok((response, is_empty))
     }
 
@@ -125,8 +123,7 @@ impl Sync {
         // A token from the future is from a store that was restored to an earlier state: start
         // from what there is.
         let pos = since.map(|since| since.pos.min(until));
-        let passing_since =
-            since.map_or(0, |since| self.passing().seen(since.boot, since.passing));
+        let passing_since = since.map_or(0, |since| self.passing().seen(since.boot, since.passing));
         Span { since: pos, until, passing_since, passing_until }
     }
 

@@ -2,27 +2,42 @@
 
 use serde_json::{Value, json};
 
+/// What a body is not.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    NotJson,
+    /// JSON, but no object. Too deep counts as this: both codes are right for it.
+    NoObject,
+    /// Empty: for some endpoints that is as good as `{}`.
+    Harmless,
+}
+
 /// Bodies that are no JSON object, or none at all, each with its name.
-pub fn bodies() -> Vec<(&'static str, Option<Vec<u8>>)> {
+pub fn bodies() -> Vec<(&'static str, Kind, Option<Vec<u8>>)> {
     let nested = |open: &str, close: &str| {
         let depth = 100_000;
         let mut text = open.repeat(depth);
         text.push_str(&close.repeat(depth));
         Some(text.into_bytes())
     };
+    let text = |text: &[u8]| Some(text.to_vec());
     vec![
-        ("no body", None),
-        ("an empty body", Some(Vec::new())),
-        ("no JSON", Some(b"not json".to_vec())),
-        ("half a JSON text", Some(b"{\"a\":".to_vec())),
-        ("no UTF-8", Some(b"{\"a\":\"\xff\xfe\"}".to_vec())),
-        ("a lone surrogate", Some(br#"{"a":"\ud800"}"#.to_vec())),
-        ("an array", Some(b"[1]".to_vec())),
-        ("null", Some(b"null".to_vec())),
-        ("a number", Some(b"1e400".to_vec())),
-        ("an empty object", Some(b"{}".to_vec())),
-        ("deep arrays", nested("[", "]")),
-        ("deep objects", nested("{\"a\":", "}")),
+        ("no body", Kind::Harmless, None),
+        ("an empty body", Kind::Harmless, Some(Vec::new())),
+        ("no JSON", Kind::NotJson, text(b"not json")),
+        ("half a JSON text", Kind::NotJson, text(b"{\"a\":")),
+        ("two JSON texts", Kind::NotJson, text(b"{}{}")),
+        ("a comma too many", Kind::NotJson, text(b"{\"a\":1,}")),
+        ("a number that is none", Kind::NotJson, text(b"{\"a\":NaN}")),
+        ("no UTF-8", Kind::NotJson, text(b"{\"a\":\"\xff\xfe\"}")),
+        ("a lone surrogate", Kind::Harmless, text(br#"{"a":"\ud800"}"#)),
+        ("an array", Kind::NoObject, text(b"[1]")),
+        ("null", Kind::NoObject, text(b"null")),
+        ("a text", Kind::NoObject, text(b"\"a\"")),
+        ("a huge number", Kind::NoObject, text(b"1e400")),
+        ("an empty object", Kind::Harmless, text(b"{}")),
+        ("deep arrays", Kind::NoObject, nested("[", "]")),
+        ("deep objects", Kind::NoObject, nested("{\"a\":", "}")),
     ]
 }
 

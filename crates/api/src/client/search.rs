@@ -4,9 +4,7 @@ mod search_events;
 
 use axum::Router;
 use http::Method;
-use ruma::api::{
-    Metadata, client::search::search_events::v3::Request, path_builder::PathBuilder,
-};
+use ruma::api::{Metadata, client::search::search_events::v3::Request, path_builder::PathBuilder};
 
 use crate::{App, Serve};
 

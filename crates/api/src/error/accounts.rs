@@ -21,8 +21,9 @@ impl From<AccountsError> for ApiError {
             AccountsError::Deactivated => {
                 Self::new(StatusCode::FORBIDDEN, "M_USER_DEACTIVATED", text)
             }
-            AccountsError::Locked => Self::new(StatusCode::UNAUTHORIZED, "M_USER_LOCKED", text)
-                .with("soft_logout", true),
+            AccountsError::Locked => {
+                Self::new(StatusCode::UNAUTHORIZED, "M_USER_LOCKED", text).with("soft_logout", true)
+            }
             AccountsError::InvalidUsername(_) => bad("M_INVALID_USERNAME"),
             AccountsError::UserInUse => bad("M_USER_IN_USE"),
             AccountsError::Exclusive => bad("M_EXCLUSIVE"),

@@ -109,7 +109,8 @@ impl Rooms {
         let mut crowded = Vec::new();
         for (run, slot) in asked.0 {
             let page = got.many(slot)?;
-            let cut = page.more.then(|| page.rows.last().map(|((target, ..), _)| *target)).flatten();
+            let cut =
+                page.more.then(|| page.rows.last().map(|((target, ..), _)| *target)).flatten();
             for ((target, rel_type, _), child) in page.rows {
                 if cut != Some(target) && run.binary_search(&target).is_ok() {
                     family.entry(target).or_default().add(&rel_type, child.value);
@@ -218,7 +219,10 @@ impl<'e> Bundler<'e> {
     }
 
     /// The children that count for the reader.
-    fn shown<'c>(&'c self, children: &'c [EventNo]) -> impl Iterator<Item = &'e Event> + use<'c, 'e> {
+    fn shown<'c>(
+        &'c self,
+        children: &'c [EventNo],
+    ) -> impl Iterator<Item = &'e Event> + use<'c, 'e> {
         children
             .iter()
             .filter_map(|no| self.events.get(no))

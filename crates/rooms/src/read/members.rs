@@ -9,10 +9,7 @@ use blaupause_data::{
 use ruma::OwnedUserId;
 use serde_json::value::RawValue;
 
-use super::{
-    RoomAccess, token,
-    visibility::membership_in,
-};
+use super::{RoomAccess, token, visibility::membership_in};
 use crate::RoomsError;
 
 /// Which members. With both `membership` and `not_membership` it is enough to fit one of them

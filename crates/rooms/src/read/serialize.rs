@@ -336,7 +336,11 @@ fn age_ms(now_ms: u64, event: &Event) -> u64 {
     now_ms.saturating_sub(event.origin_server_ts)
 }
 
-fn client_json(event: &Event, room: Option<&OwnedRoomId>, unsigned: &Unsigned<'_>) -> Box<RawValue> {
+fn client_json(
+    event: &Event,
+    room: Option<&OwnedRoomId>,
+    unsigned: &Unsigned<'_>,
+) -> Box<RawValue> {
     let unsigned = serde_json::to_string(unsigned).expect("plain data is JSON");
     event.client_json(room, Some(&unsigned))
 }

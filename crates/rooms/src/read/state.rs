@@ -1,10 +1,6 @@
 //! The state of a room: now, or when the reader left.
 
-use std::{
-    collections::BTreeSet,
-    ops::Bound,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 
 use blaupause_data::{Event, LIMITS, Order, ReadSet, rows::StateKeyNoRow};
 use blaupause_graph::{EventNo, StateRoot};

@@ -58,7 +58,11 @@ impl Rooms {
     ///
     /// # Errors
     /// [`RoomsError::NotFound`] if there is no such room, or none that the person may know of.
-    pub async fn summary(&self, user: Option<&UserId>, room: &RoomId) -> Result<Summary, RoomsError> {
+    pub async fn summary(
+        &self,
+        user: Option<&UserId>,
+        room: &RoomId,
+    ) -> Result<Summary, RoomsError> {
         let memberships = Memberships::of(self.data(), user).await?;
         let mut summaries = self.summaries(&[room.to_owned()]).await?;
         let summary = summaries.pop().flatten().filter(|summary| memberships.may_know(summary));

@@ -53,17 +53,19 @@ impl RoomAccess {
         let first = self.entries(Place::START, None, Direction::Forward, 1).await?;
         let Some((first, _)) = first.rows.first().copied() else { return Ok(None) };
         let mut lo = first.position().map_or(0, |pos| pos.0);
-        let mut hi = self.last_place().and_then(Place::position).map_or_else(
-            || self.rooms.data().position().0,
-            |pos| pos.0,
-        ) + 1;
+        let mut hi = self
+            .last_place()
+            .and_then(Place::position)
+            .map_or_else(|| self.rooms.data().position().0, |pos| pos.0)
+            + 1;
         // Events up to `lo` are earlier, those from `hi` on later.
         for _ in 0..WAVES_MAX {
             if hi - lo <= 1 {
                 break;
             }
             let step = (hi - lo).div_ceil(PROBES).max(1);
-            let probes: Vec<u64> = (1..PROBES).map(|n| lo + n * step).filter(|at| *at < hi).collect();
+            let probes: Vec<u64> =
+                (1..PROBES).map(|n| lo + n * step).filter(|at| *at < hi).collect();
             for (at, event) in self.probe(&probes).await? {
                 // The first event at or behind the probe; none: everything there is earlier.
                 let later = event.is_none_or(|event| event.origin_server_ts >= ts);
@@ -98,8 +100,7 @@ impl RoomAccess {
         for slot in slots {
             entries.push(got.many(slot)?.rows.into_iter().next().map(|(_, row)| row.value));
         }
-        let numbers: Vec<_> =
-            entries.iter().flatten().map(|entry| (self.part, entry.no)).collect();
+        let numbers: Vec<_> = entries.iter().flatten().map(|entry| (self.part, entry.no)).collect();
         let mut events = self.rooms.data().events(&numbers).await?.into_iter();
         let events = entries.iter().map(|entry| entry.as_ref().and_then(|_| events.next()?));
         Ok(at.iter().copied().zip(events).collect())

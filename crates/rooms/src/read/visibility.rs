@@ -23,10 +23,7 @@ const VISIBILITY: &str = "m.room.history_visibility";
 
 /// The state keys that decide what somebody sees.
 pub(crate) fn sight_names(part: Part, user: &UserId) -> [(Part, KeyName); 2] {
-    [
-        (part, (VISIBILITY.to_owned(), String::new())),
-        (part, (MEMBER.to_owned(), user.to_string())),
-    ]
+    [(part, (VISIBILITY.to_owned(), String::new())), (part, (MEMBER.to_owned(), user.to_string()))]
 }
 
 /// The membership that a member event gives; `leave` if there is none or it is malformed.

@@ -6,10 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use blaupause_data::{
-    Event, Order, Place, ReadSet,
-    rows::RelationRow,
-};
+use blaupause_data::{Event, Order, Place, ReadSet, rows::RelationRow};
 use blaupause_graph::EventNo;
 use ruma::{OwnedEventId, api::Direction};
 use serde::Deserialize;
@@ -91,8 +88,7 @@ impl RoomAccess {
     async fn replies_before(&self, from: Place) -> Result<(Vec<Reply>, Option<Place>), RoomsError> {
         let entries = self.entries(from, None, Direction::Backward, LOOK_STEP).await?;
         let next = entries.rows.last().filter(|_| entries.more).map(|(place, _)| *place);
-        let numbers: Vec<_> =
-            entries.rows.iter().map(|(_, entry)| (self.part, entry.no)).collect();
+        let numbers: Vec<_> = entries.rows.iter().map(|(_, entry)| (self.part, entry.no)).collect();
         let events = self.rooms.data().events(&numbers).await?;
         let replies: Vec<_> = events
             .into_iter()
@@ -101,8 +97,7 @@ impl RoomAccess {
             .collect();
         let shown = self.countable(replies.iter().map(|(_, event)| event)).await?;
         let replies = replies.into_iter().filter(|(_, event)| shown.contains(&event.no));
-        let replies =
-            replies.filter_map(|(root, event)| Some(Reply { place: event.place?, root }));
+        let replies = replies.filter_map(|(root, event)| Some(Reply { place: event.place?, root }));
         Ok((replies.collect(), next))
     }
 

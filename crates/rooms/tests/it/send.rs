@@ -179,3 +179,26 @@ async fn nobody_sends_a_second_create_event() {
         assert!(matches!(member.await, Err(RoomsError::Refused(_))), "{user}");
     }
 }
+
+#[tokio::test]
+async fn what_is_nested_deeply_can_be_read_and_redacted_or_is_refused() {
+    let server = TestServer::new().await;
+    let alice = server.user("alice");
+    let room = server.private_room(&alice).await;
+    for depth in [90, 99, 100, 120, 126] {
+        let mut content = json!({ "text": "}]" });
+        for _ in 1..depth {
+            content = json!({ "a": content });
+        }
+        match server.send(&alice, &room, "org.x", content, None).await {
+            Ok(event) => {
+                assert!(depth <= 100);
+                server.redact(&alice, &room, &event).await.expect("redacted");
+            }
+            Err(error) => {
+                assert!(matches!(error, RoomsError::BadContent(_)), "{error}");
+                assert!(depth > 100);
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What each connection was sent already.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     num::NonZeroUsize,
     sync::Arc,
 };
@@ -9,7 +9,7 @@ use std::{
 use blaupause_data::StreamPos;
 use lru::LruCache;
 use parking_lot::Mutex;
-use ruma::{OwnedRoomId, UInt};
+use ruma::{OwnedRoomId, OwnedUserId, UInt};
 
 use super::{SlidingRequest, required::RoomConfig};
 use crate::{SyncError, SyncToken};
@@ -38,6 +38,8 @@ pub(crate) struct Sent {
     pub upto: StreamPos,
     /// With these wishes.
     pub config: Arc<RoomConfig>,
+    /// Members told as they spoke (`$LAZY`). Part of the answer, because an answer may get lost.
+    pub members: Arc<HashSet<OwnedUserId>>,
 }
 
 /// All connections.

@@ -6,11 +6,7 @@ use blaupause_data::{Change, Found, Member, rows::UserRoom};
 use blaupause_e2ee::ToDevicePage;
 use ruma::{
     OwnedRoomId,
-    api::client::sync::sync_events::v5::{
-        self,
-        request::ExtensionRoomConfig,
-        response,
-    },
+    api::client::sync::sync_events::v5::{self, request::ExtensionRoomConfig, response},
 };
 
 use super::{Pass, SlidingRequest, required::RoomConfig};
@@ -19,11 +15,7 @@ use crate::{Sync, SyncError, SyncToken, device_lists::RoomMoves, v3::Span};
 impl Sync {
     /// The token that stands for the end of a span.
     pub(crate) fn token_at(&self, span: &Span) -> SyncToken {
-        SyncToken {
-            pos: span.until,
-            boot: self.passing().boot(),
-            passing: span.passing_until,
-        }
+        SyncToken { pos: span.until, boot: self.passing().boot(), passing: span.passing_until }
     }
 
     /// With `since` a client says which to-device messages it has.
@@ -168,8 +160,9 @@ impl Sync {
 
     /// What is new to this connection in one room: everything, if it was never told.
     fn room_span(&self, pass: &Pass<'_>, room: &OwnedRoomId) -> Span {
+        // Of a room that was out of every window for a while, more than the last span.
         let since = pass.known.rooms.get(room).map(|sent| sent.upto);
-        Span { since: since.and(pass.span.since), ..pass.span }
+        Span { since: since.zip(pass.span.since).map(|(upto, since)| upto.min(since)), ..pass.span }
     }
 
     /// Whether the user's own counts in a room may have changed without an event.

@@ -79,8 +79,7 @@ impl Sync {
             let found = rooms.iter().map(|room| cached.facts.get(room).cloned()).collect();
             (found, cached.epoch)
         };
-        let absent: Vec<usize> =
-            (0..rooms.len()).filter(|index| found[*index].is_none()).collect();
+        let absent: Vec<usize> = (0..rooms.len()).filter(|index| found[*index].is_none()).collect();
         if !absent.is_empty() {
             let wanted: Vec<_> = absent.iter().map(|index| &rooms[*index]).collect();
             let made = self.make_facts(&wanted).await?;
@@ -132,12 +131,8 @@ impl Sync {
                 .or_else(|| events.iter().flatten().last())
                 .and_then(|event| event.place?.position())
                 .unwrap_or_default();
-            let mut facts = Facts {
-                bump,
-                joined: head.joined,
-                invited: head.invited,
-                ..Facts::default()
-            };
+            let mut facts =
+                Facts { bump, joined: head.joined, invited: head.invited, ..Facts::default() };
             self.add_state_facts(part, head.state, &mut facts).await?;
             all.push(facts);
         }
@@ -173,14 +168,12 @@ impl Sync {
         let mut events = self.data().events(&wanted).await?.into_iter();
         let [create, encryption, name, avatar, alias]: [Option<Arc<Event>>; 5] =
             std::array::from_fn(|index| numbers[index].and_then(|_| events.next().flatten()));
-        facts.room_type =
-            room_type(create.and_then(|event| event.content_as::<Create>()?.kind));
+        facts.room_type = room_type(create.and_then(|event| event.content_as::<Create>()?.kind));
         facts.encrypted = encryption.is_some();
         let not_empty = |text: &String| !text.is_empty();
         facts.name = name.and_then(|event| event.content_as::<Name>()?.name).filter(not_empty);
         facts.avatar = avatar.and_then(|event| event.content_as::<Avatar>()?.url).filter(not_empty);
-        facts.has_alias =
-            alias.and_then(|event| event.content_as::<Alias>()?.alias).is_some();
+        facts.has_alias = alias.and_then(|event| event.content_as::<Alias>()?.alias).is_some();
         Ok(())
     }
 }

@@ -40,9 +40,7 @@ impl Sync {
         let listed: Vec<_> = rooms
             .iter()
             .filter(|room| room.pos <= pass.span.until && !room.forgotten)
-            .filter(|room| {
-                matches!(room.membership, Member::Join | Member::Invite | Member::Knock)
-            })
+            .filter(|room| matches!(room.membership, Member::Join | Member::Invite | Member::Knock))
             .collect();
         let ids: Vec<_> = listed.iter().map(|room| room.room_id.clone()).collect();
         let facts = self.facts(&ids).await?;
@@ -57,7 +55,8 @@ impl Sync {
                 Entry { room, facts, bump }
             })
             .collect();
-        entries.sort_by(|a, b| b.bump.cmp(&a.bump).then_with(|| a.room.room_id.cmp(&b.room.room_id)));
+        entries
+            .sort_by(|a, b| b.bump.cmp(&a.bump).then_with(|| a.room.room_id.cmp(&b.room.room_id)));
         let direct = self.direct_rooms(pass).await?;
         for (name, list) in lists {
             let chosen: Vec<_> = entries
@@ -68,7 +67,8 @@ impl Sync {
                 .collect();
             for (from, to) in &list.ranges {
                 let (from, to) = (u64::from(*from) as usize, u64::from(*to) as usize);
-                let window = chosen.iter().skip(from).take(to.saturating_sub(from).saturating_add(1));
+                let window =
+                    chosen.iter().skip(from).take(to.saturating_sub(from).saturating_add(1));
                 for entry in window {
                     let details = &list.room_details;
                     configs
@@ -90,9 +90,8 @@ impl Sync {
         pass: &Pass<'_>,
     ) -> Result<HashSet<OwnedRoomId>, SyncError> {
         let stored = self.accounts().account_data(&pass.request.user, None, "m.direct").await?;
-        let content = stored.and_then(|json| {
-            serde_json::from_str::<DirectEventContent>(json.get()).ok()
-        });
+        let content =
+            stored.and_then(|json| serde_json::from_str::<DirectEventContent>(json.get()).ok());
         Ok(content.into_iter().flat_map(|content| content.0.into_values().flatten()).collect())
     }
 }

@@ -8,14 +8,19 @@ use std::{
 use blaupause_data::{Event, Found, Member, StreamPos, rows::UserRoom};
 use blaupause_graph::StateRoot;
 use ruma::{
-    JsOption, OwnedRoomId, OwnedUserId, UInt,
+    JsOption, OwnedRoomId, OwnedUserId, UInt, UserId,
     api::client::{
         filter::RoomEventFilter,
         sync::sync_events::v5::{self, response},
     },
 };
 
-use super::{Pass, connections::{Known, Sent}, lists::by_id, required::RoomConfig};
+use super::{
+    Pass,
+    connections::{Known, Sent},
+    lists::by_id,
+    required::RoomConfig,
+};
 use crate::{
     Sync, SyncError,
     device_lists::RoomMoves,
@@ -35,11 +40,29 @@ struct Told<'a> {
     is_left: bool,
 }
 
+/// Members told lazily that are remembered for one room of a connection. Beyond that they are told
+/// again.
+const MEMBERS_MAX: usize = 200;
+
 impl Told<'_> {
+    /// Members that the client was told lazily.
+    fn members(&self) -> Arc<HashSet<OwnedUserId>> {
+        let sent = self.sent.as_ref().filter(|_| self.since().is_some());
+        sent.map(|sent| Arc::clone(&sent.members)).unwrap_or_default()
+    }
+
+    /// An invitation or a knock that came to nothing: the user never was inside.
+    fn is_declined(&self) -> bool {
+        self.is_left && !self.room.was_joined
+    }
+
     /// The position after which events are new to the client.
     fn since(&self) -> Option<StreamPos> {
         // Who left and came back starts anew.
-        self.sent.as_ref().map(|sent| sent.upto).filter(|upto| self.room.entered_at() <= *upto || self.is_left)
+        self.sent
+            .as_ref()
+            .map(|sent| sent.upto)
+            .filter(|upto| self.room.entered_at() <= *upto || self.is_left)
     }
 }
 
@@ -67,9 +90,13 @@ impl Sync {
         let direct = self.direct_rooms(pass).await?;
         for (told, timeline) in told.into_iter().zip(timelines) {
             let id = &told.room.room_id;
+            let mut members = told.members();
             let room = match told.room.membership {
                 Member::Invite | Member::Knock => self.stripped_room(&told, &direct),
-                _ => self.told_room(pass, &told, timeline, &direct, &mut moves).await?,
+                _ => {
+                    let moves = &mut moves;
+                    self.told_room(pass, &told, timeline, &direct, &mut members, moves).await?
+                }
             };
             if let Some(room) = room {
                 response.rooms.insert(id.clone(), room);
@@ -77,8 +104,14 @@ impl Sync {
             if told.is_left {
                 next.rooms.remove(id);
             } else {
-                let sent = Sent { upto: pass.span.until, config: told.config };
+                let sent = Sent { upto: pass.span.until, config: told.config, members };
                 next.rooms.insert(id.clone(), sent);
+            }
+        }
+        // Where nothing happened the client is up to date, too.
+        for id in configs.keys() {
+            if let Some(sent) = next.rooms.get_mut(id) {
+                sent.upto = pass.span.until;
             }
         }
         Ok(moves)
@@ -177,6 +210,7 @@ impl Sync {
         told: &Told<'_>,
         mut timeline: Timeline,
         direct: &HashSet<OwnedRoomId>,
+        members: &mut Arc<HashSet<OwnedUserId>>,
         moves: &mut RoomMoves,
     ) -> Result<Option<response::Room>, SyncError> {
         let id = &told.room.room_id;
@@ -186,7 +220,14 @@ impl Sync {
             let events = std::mem::take(&mut timeline.events);
             timeline.events = self.visible(user, id, events).await?;
         }
-        let state = self.required_state(pass, told, &timeline, initial).await?;
+        let mut state = self.required_state(pass, told, &timeline, initial, members).await?;
+        if told.is_declined() {
+            // Who never was in the room learns of nothing but the own end of it.
+            let is_own = |event: &Arc<Event>| is_member_event_of(event, user);
+            timeline.events.retain(is_own);
+            state.retain(is_own);
+            timeline.limited = false;
+        }
         let state_changed = timeline.state_since != timeline.state_end;
         let facts = self.facts(std::slice::from_ref(id)).await?.pop().unwrap_or_default();
         if !initial {
@@ -198,10 +239,8 @@ impl Sync {
         room.is_dm = direct.contains(id).then_some(true);
         if initial || state_changed {
             room.name.clone_from(&facts.name);
-            room.avatar = facts
-                .avatar
-                .clone()
-                .map_or(JsOption::Undefined, |url| JsOption::Some(url.into()));
+            room.avatar =
+                facts.avatar.clone().map_or(JsOption::Undefined, |url| JsOption::Some(url.into()));
             room.joined_count = UInt::new(facts.joined);
             room.invited_count = UInt::new(facts.invited);
             if facts.name.is_none() {
@@ -227,36 +266,39 @@ impl Sync {
         Ok((initial || !is_silent || state_changed || own_receipt).then_some(room))
     }
 
-    /// State events that the client wants and does not have.
+    /// State events that the client wants and does not have. Those of the timeline are among them:
+    /// clients take state from here alone.
     async fn required_state(
         &self,
         pass: &Pass<'_>,
         told: &Told<'_>,
         timeline: &Timeline,
         initial: bool,
+        members: &mut Arc<HashSet<OwnedUserId>>,
     ) -> Result<Vec<Arc<Event>>, SyncError> {
         let user = &pass.request.user;
-        let mut wanted = if initial {
-            self.whole_required(told, timeline.state_end, &told.config, user).await?
+        let mut wanted = Vec::new();
+        let mut changed = Vec::new();
+        if initial {
+            wanted = self.whole_required(told, timeline.state_end, &told.config, user).await?;
         } else {
             let delta = Delta {
                 room: self.data().parts().room(&told.room.room_id),
                 from: Some(timeline.state_since),
                 to: timeline.state_end,
             };
-            let changed = state::load(self.data(), &[delta]).await?.pop().unwrap_or_default();
-            let mut kept: Vec<_> =
-                changed.into_iter().filter(|event| told.config.wants(event, user)).collect();
+            changed = state::load(self.data(), &[delta]).await?.pop().unwrap_or_default();
+            wanted.extend(changed.iter().filter(|event| told.config.wants(event, user)).cloned());
             if let Some(sent) = &told.sent {
                 let more = told.config.beyond(&sent.config);
                 if !more.required.is_empty() {
-                    kept.extend(self.whole_required(told, timeline.state_end, &more, user).await?);
+                    wanted
+                        .extend(self.whole_required(told, timeline.state_end, &more, user).await?);
                 }
             }
-            kept
-        };
+        }
         if told.config.is_lazy() {
-            wanted.extend(self.speaking_members(pass, told, timeline, initial).await?);
+            wanted.extend(self.lazy_members(told, timeline, &changed, members).await?);
         }
         let mut seen = HashSet::new();
         wanted.retain(|event| seen.insert(event.no));
@@ -281,31 +323,37 @@ impl Sync {
         Ok(all.into_iter().filter(|event| config.wants(event, user)).collect())
     }
 
-    /// Members who speak in the timeline and were not told on this connection.
-    async fn speaking_members(
+    /// Members whom the timeline shows and who were not told on this connection, and what changed
+    /// for those who were. From now on they count as told.
+    async fn lazy_members(
         &self,
-        pass: &Pass<'_>,
         told: &Told<'_>,
         timeline: &Timeline,
-        initial: bool,
+        changed: &[Arc<Event>],
+        members: &mut Arc<HashSet<OwnedUserId>>,
     ) -> Result<Vec<Arc<Event>>, SyncError> {
-        let mut senders: Vec<OwnedUserId> = Vec::new();
-        for event in &timeline.events {
-            if !senders.contains(&event.sender) {
-                senders.push(event.sender.clone());
-            }
-        }
-        if let Some(device) = &pass.request.device {
-            let connection = pass.request.body.conn_id.as_deref().unwrap_or_default();
-            let device = format!("{device}/{connection}").into();
-            let key = (pass.request.user.clone(), device, told.room.room_id.clone());
-            if initial {
-                self.lazy().reset(&key);
-            }
-            senders = self.lazy().not_sent(&key, &senders);
-        }
+        let shown = shown_members(&timeline.events);
+        let mut wanted: Vec<_> = changed
+            .iter()
+            .filter(|event| event.kind == "m.room.member")
+            .filter(|event| {
+                let key = event.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
+                key.is_some_and(|user| shown.contains(&user) || members.contains(&user))
+            })
+            .cloned()
+            .collect();
+        let unsent: Vec<_> =
+            shown.iter().filter(|user| !members.contains(*user)).cloned().collect();
         let part = self.data().parts().room(&told.room.room_id);
-        Ok(state::members(self.data(), part, timeline.state_end, &senders).await?)
+        wanted.extend(state::members(self.data(), part, timeline.state_end, &unsent).await?);
+        if !unsent.is_empty() {
+            let known = Arc::make_mut(members);
+            if known.len() + unsent.len() > MEMBERS_MAX {
+                known.clear();
+            }
+            known.extend(unsent);
+        }
+        Ok(wanted)
     }
 
     async fn heroes(
@@ -324,6 +372,19 @@ impl Sync {
             })
             .collect())
     }
+}
+
+/// Whom a timeline shows: senders, and whose membership it is about.
+fn shown_members(events: &[Arc<Event>]) -> HashSet<OwnedUserId> {
+    let targets = events
+        .iter()
+        .filter(|event| event.kind == "m.room.member")
+        .filter_map(|event| UserId::parse(event.state_key.as_deref()?).ok());
+    events.iter().map(|event| event.sender.clone()).chain(targets).collect()
+}
+
+fn is_member_event_of(event: &Event, user: &UserId) -> bool {
+    event.kind == "m.room.member" && event.state_key.as_deref() == Some(user.as_str())
 }
 
 /// Whether a client wants more of a room than it did.

@@ -13,7 +13,10 @@ use ruma::{
     events::room::member::RoomMemberEventContent,
 };
 
-use super::{Span, SyncRequest, plan::{Joined, Plan}};
+use super::{
+    Span, SyncRequest,
+    plan::{Joined, Plan},
+};
 use crate::{
     Sync, SyncError,
     device_lists::RoomMoves,
@@ -73,8 +76,7 @@ impl Sync {
     /// Which state the answer has to tell: up to the start of the timeline, or, if the client
     /// asked so, up to its end.
     fn delta(&self, request: &SyncRequest, room: &Joined, timeline: &Timeline) -> Delta {
-        let to =
-            if request.use_state_after { timeline.state_end } else { timeline.state_start };
+        let to = if request.use_state_after { timeline.state_end } else { timeline.state_start };
         let everything = room.is_new || request.full_state;
         let from = (!everything).then_some(timeline.state_since);
         // A timeline without gap starts where the client stopped: nothing to tell.
@@ -102,10 +104,10 @@ impl Sync {
         if let LazyLoadOptions::Enabled { include_redundant_members } =
             filter.state.lazy_load_options
         {
-            let at = if request.use_state_after { timeline.state_end } else { timeline.state_start };
-            state = self
-                .lazily(request, room, &timeline, state, at, include_redundant_members)
-                .await?;
+            let at =
+                if request.use_state_after { timeline.state_end } else { timeline.state_start };
+            state =
+                self.lazily(request, room, &timeline, state, at, include_redundant_members).await?;
         }
         let state = state::select(state, &filter.state, None);
         let mut joined = v3::JoinedRoom::new();

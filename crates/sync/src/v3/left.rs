@@ -61,8 +61,7 @@ impl Sync {
             let mut left = v3::LeftRoom::new();
             left.timeline.limited = timeline.limited;
             left.timeline.prev_batch = timeline.prev_batch.map(|place| place.to_token());
-            left.timeline.events =
-                self.shape(user, request.device.as_deref(), id, &events).await?;
+            left.timeline.events = self.shape(user, request.device.as_deref(), id, &events).await?;
             let state = self.shape(user, request.device.as_deref(), id, &state).await?;
             left.state = if request.use_state_after {
                 v3::State::After(v3::StateEvents::with_events(state))

@@ -41,10 +41,8 @@ impl Sync {
     ) -> Plan {
         let filter = &request.filter.room;
         let touched = self.touched(&request.user, span);
-        let joined_ids = rooms
-            .iter()
-            .filter(|room| room.membership == Member::Join)
-            .map(|room| &*room.room_id);
+        let joined_ids =
+            rooms.iter().filter(|room| room.membership == Member::Join).map(|room| &*room.room_id);
         let typing: HashSet<_> =
             self.passing().typing_since(span.passing_since, joined_ids).into_iter().collect();
         let mut plan = Plan::default();
@@ -59,18 +57,19 @@ impl Sync {
             match room.membership {
                 Member::Join => {
                     plan.all_joined.insert(id.clone());
-                    let touched =
-                        is_new || request.full_state || touched.as_ref().is_none_or(|t| t.contains(id));
+                    let touched = is_new
+                        || request.full_state
+                        || touched.as_ref().is_none_or(|t| t.contains(id));
                     if passes && (touched || typing.contains(id)) {
                         plan.joined.push(Joined { room: id.clone(), is_new, touched });
                     }
                 }
                 Member::Invite if passes && is_new => plan.invited.push(room.clone()),
                 Member::Knock if passes && is_new => plan.knocked.push(room.clone()),
-                Member::Leave | Member::Ban if passes && is_new => {
-                    if span.since.is_some() || filter.include_leave {
-                        plan.left.push(room.clone());
-                    }
+                Member::Leave | Member::Ban
+                    if passes && is_new && (span.since.is_some() || filter.include_leave) =>
+                {
+                    plan.left.push(room.clone());
                 }
                 _ => {}
             }

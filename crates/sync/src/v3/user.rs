@@ -131,9 +131,10 @@ impl Sync {
         room: &OwnedRoomId,
         span: &Span,
     ) -> Result<Option<Raw<SyncReceiptEvent>>, SyncError> {
-        if !self.touched_by(span, |change| {
-            matches!(change, Change::Receipt { room: at, .. } if at == room)
-        }) {
+        if !self.touched_by(
+            span,
+            |change| matches!(change, Change::Receipt { room: at, .. } if at == room),
+        ) {
             return Ok(None);
         }
         let since = span.since.unwrap_or_default();

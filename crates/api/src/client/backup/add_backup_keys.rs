@@ -1,8 +1,8 @@
 //! `PUT /_matrix/client/v3/room_keys/keys`
 
 use blaupause_e2ee::BackupKeys;
-use ruma::api::client::backup::add_backup_keys::v3::{Request, Response};
 use ruma::UInt;
+use ruma::api::client::backup::add_backup_keys::v3::{Request, Response};
 
 use crate::{ApiError, App, Call};
 

@@ -1,12 +1,15 @@
 //! `PUT /_matrix/client/v3/room_keys/keys/{roomId}`
 
 use blaupause_e2ee::BackupKeys;
-use ruma::api::client::backup::add_backup_keys_for_room::v3::{Request, Response};
 use ruma::UInt;
+use ruma::api::client::backup::add_backup_keys_for_room::v3::{Request, Response};
 
 use crate::{ApiError, App, Call};
 
-pub(crate) async fn add_backup_keys_for_room(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+pub(crate) async fn add_backup_keys_for_room(
+    app: App,
+    call: Call<Request>,
+) -> Result<Response, ApiError> {
     let body = &call.body;
     let mut keys = BackupKeys::new();
     keys.insert(body.room_id.clone(), super::sessions(&body.sessions)?);

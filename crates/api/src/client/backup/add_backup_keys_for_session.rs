@@ -1,12 +1,15 @@
 //! `PUT /_matrix/client/v3/room_keys/keys/{roomId}/{sessionId}`
 
 use blaupause_e2ee::BackupKeys;
-use ruma::api::client::backup::add_backup_keys_for_session::v3::{Request, Response};
 use ruma::UInt;
+use ruma::api::client::backup::add_backup_keys_for_session::v3::{Request, Response};
 
 use crate::{ApiError, App, Call};
 
-pub(crate) async fn add_backup_keys_for_session(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+pub(crate) async fn add_backup_keys_for_session(
+    app: App,
+    call: Call<Request>,
+) -> Result<Response, ApiError> {
     let body = &call.body;
     let mut keys = BackupKeys::new();
     let key = super::session(&body.session_data)?;

@@ -1,7 +1,7 @@
 //! `DELETE /_matrix/client/v3/room_keys/keys/{roomId}/{sessionId}`
 
-use ruma::api::client::backup::delete_backup_keys_for_session::v3::{Request, Response};
 use ruma::UInt;
+use ruma::api::client::backup::delete_backup_keys_for_session::v3::{Request, Response};
 
 use crate::{ApiError, App, Call};
 

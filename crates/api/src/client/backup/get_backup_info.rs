@@ -1,7 +1,7 @@
 //! `GET /_matrix/client/v3/room_keys/version/{version}`
 
-use ruma::api::client::backup::get_backup_info::v3::{Request, Response};
 use ruma::UInt;
+use ruma::api::client::backup::get_backup_info::v3::{Request, Response};
 
 use crate::{ApiError, App, Call};
 

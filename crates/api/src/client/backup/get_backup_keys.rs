@@ -1,7 +1,7 @@
 //! `GET /_matrix/client/v3/room_keys/keys`
 
-use ruma::api::client::backup::get_backup_keys::v3::{Request, Response};
 use ruma::api::client::backup::RoomKeyBackup;
+use ruma::api::client::backup::get_backup_keys::v3::{Request, Response};
 
 use crate::{ApiError, App, Call};
 

@@ -9,7 +9,6 @@ pub(crate) async fn get_backup_keys_for_room(
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let Request { version, room_id, .. } = &call.body;
-    let mut keys =
-        app.e2ee.backup_keys(&call.who.user_id, version, Some(room_id), None).await?;
+    let mut keys = app.e2ee.backup_keys(&call.who.user_id, version, Some(room_id), None).await?;
     Ok(Response::new(super::as_sessions(keys.remove(room_id).unwrap_or_default())))
 }

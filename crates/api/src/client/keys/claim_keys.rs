@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ruma::api::client::keys::claim_keys::v3::{Request, Response};
 use ruma::OwnedOneTimeKeyId;
+use ruma::api::client::keys::claim_keys::v3::{Request, Response};
 
 use crate::{ApiError, App, Call};
 
@@ -19,7 +19,10 @@ pub(crate) async fn claim_keys(app: App, call: Call<Request>) -> Result<Response
         .iter()
         .map(|(user, devices)| {
             let devices = devices.iter();
-            (user.clone(), devices.map(|(id, algorithm)| (id.clone(), algorithm.to_string())).collect())
+            (
+                user.clone(),
+                devices.map(|(id, algorithm)| (id.clone(), algorithm.to_string())).collect(),
+            )
         })
         .collect();
     let mut keys: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();

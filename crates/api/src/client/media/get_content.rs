@@ -76,11 +76,7 @@ pub(super) async fn get_content_deprecated(
     hand_out(&app, &params, &parts).await
 }
 
-async fn hand_out(
-    app: &App,
-    params: &PathParams,
-    parts: &Parts,
-) -> Result<Response, ApiError> {
+async fn hand_out(app: &App, params: &PathParams, parts: &Parts) -> Result<Response, ApiError> {
     let wanted = Wanted::parse(params, parts)?;
     let download = app.media.download(&wanted.server, &wanted.id, wanted.timeout).await?;
     let file = tokio::fs::File::open(&download.path).await.map_err(|e| ApiError::internal(&e))?;

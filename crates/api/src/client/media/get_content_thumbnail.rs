@@ -50,11 +50,7 @@ pub(super) async fn get_content_thumbnail_deprecated(
     hand_out(&app, &params, &parts).await
 }
 
-async fn hand_out(
-    app: &App,
-    params: &PathParams,
-    parts: &Parts,
-) -> Result<Response, ApiError> {
+async fn hand_out(app: &App, params: &PathParams, parts: &Parts) -> Result<Response, ApiError> {
     let wanted = Wanted::parse(params, parts)?;
     let options = axum::extract::Query::<Options>::try_from_uri(&parts.uri)
         .map_err(|error| ApiError::invalid_param(error.to_string()))?;

@@ -8,10 +8,7 @@ use crate::{
     client::access::{access, raw},
 };
 
-pub(crate) async fn get_current_state(
-    app: App,
-    call: Call<Request>,
-) -> Result<Response, ApiError> {
+pub(crate) async fn get_current_state(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let access = access(&app, &call.who, &call.body.room_id).await?;
     let initial = access.initial_sync().await?;
     // Oldest first: what was the start of a page that goes back is its end.

@@ -1,7 +1,7 @@
 //! `POST /_matrix/client/v3/pushers/set`
 
-use ruma::api::client::push::set_pusher::v3::{Request, Response};
 use ruma::api::client::push::set_pusher::v3::PusherAction;
+use ruma::api::client::push::set_pusher::v3::{Request, Response};
 
 use crate::{ApiError, App, Call};
 

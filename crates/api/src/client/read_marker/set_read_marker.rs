@@ -10,15 +10,13 @@ use crate::{ApiError, App, Call, client::access::access};
 
 pub(crate) async fn set_read_marker(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let Request { room_id, fully_read, read_receipt, private_read_receipt, .. } = call.body;
-    let receipts: Vec<_> = [
-        (ReceiptKind::Read, read_receipt),
-        (ReceiptKind::Private, private_read_receipt),
-    ]
-    .into_iter()
-    .filter_map(|(kind, event)| {
-        Some(NewReceipt { kind, event: event?, thread: ReceiptThread::Unthreaded })
-    })
-    .collect();
+    let receipts: Vec<_> =
+        [(ReceiptKind::Read, read_receipt), (ReceiptKind::Private, private_read_receipt)]
+            .into_iter()
+            .filter_map(|(kind, event)| {
+                Some(NewReceipt { kind, event: event?, thread: ReceiptThread::Unthreaded })
+            })
+            .collect();
     // Who marks nothing learns nothing, so they may do it anywhere.
     if receipts.is_empty() && fully_read.is_none() {
         return Ok(Response::new());

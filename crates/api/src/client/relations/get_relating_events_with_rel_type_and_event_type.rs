@@ -3,7 +3,9 @@
 use blaupause_rooms::RelationsQuery;
 use ruma::{
     UInt,
-    api::client::relations::get_relating_events_with_rel_type_and_event_type::v1::{Request, Response},
+    api::client::relations::get_relating_events_with_rel_type_and_event_type::v1::{
+        Request, Response,
+    },
 };
 
 use super::relations;

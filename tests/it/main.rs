@@ -15,3 +15,4 @@ mod restart;
 mod serve;
 mod server;
 mod tls;
+mod user;

@@ -2,9 +2,14 @@
 
 use std::{fs, io::Write, net::TcpStream, path::PathBuf};
 
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::program::{Running, complaint, exchange, get, run};
+use crate::{
+    http::{Ask, Client},
+    program::{Running, complaint, exchange, get, run},
+    server::open_to_everybody,
+};
 
 /// A configuration on free ports, with JSON logs, in a folder of its own.
 pub fn configured(extra: &str) -> (TempDir, PathBuf) {
@@ -49,6 +54,33 @@ fn an_idle_connection_does_not_hold_up_the_stop() {
     assert!(get(server.address("listen"), "/").starts_with("HTTP/1.1 404"));
     let (code, log) = server.stop();
     assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn a_long_poll_is_answered_at_the_stop() {
+    let (_folder, config) = open_to_everybody("");
+    let server = Running::start(&config, None);
+    let address = server.address("listen");
+    let body = json!({ "auth": { "type": "m.login.dummy" }, "username": "alice", "password": "correct horse" });
+    let mut client = Client::new(address);
+    let made = client.must(&Ask::new("POST", "/_matrix/client/v3/register").json(&body));
+    let token = made["access_token"].as_str().expect("a token").to_owned();
+    let sync = client.must(&Ask::new("GET", "/_matrix/client/v3/sync").token(&token));
+    let since = sync["next_batch"].as_str().expect("a position");
+    let poll = format!("/_matrix/client/v3/sync?timeout=30000&since={since}");
+    let poll = Ask::new("GET", poll).token(&token);
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| client.ask(&poll));
+        // Other connections' answers: by then the poll has reached the server.
+        for _ in 0..50 {
+            get(address, "/_matrix/client/versions");
+        }
+        assert_eq!(server.stop().0, Some(0));
+        waiting.join().expect("no panic")
+    });
+    let answer = waiting.expect("the poll is answered, not cut off");
+    assert_eq!(answer.status, 200, "{}", answer.shown());
+    assert!(answer.json()["next_batch"].is_string());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One request, understood: who calls, and what with.
 
-use std::{borrow::Cow, fmt::Display, net::IpAddr, ops::Deref};
+use std::{borrow::Cow, fmt::Display, ops::Deref};
 
 use axum::{
     body::{Body, Bytes},
@@ -13,7 +13,7 @@ use ruma::api::{
     error::{DeserializationError, FromHttpRequestError},
 };
 
-use crate::{ApiError, App, Caller, json, limits::ClientAddress};
+use crate::{ApiError, App, Caller, json};
 
 /// Bytes of a JSON body (an event is at most 65,536; initial state of a room may be many).
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -33,8 +33,6 @@ where
     pub(crate) operation: String,
     /// The body as it came.
     pub(crate) raw: Bytes,
-    pub(crate) address: Option<IpAddr>,
-    pub(crate) user_agent: Option<String>,
 }
 
 impl<R> Call<R>
@@ -56,17 +54,11 @@ where
         let bytes = checked_json(&parts, &raw)?;
         let args: Vec<&str> =
             params.iter().map(|(_, value)| value).chain(extra_args.iter().copied()).collect();
-        let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
-        let user_agent = parts
-            .headers
-            .get(http::header::USER_AGENT)
-            .and_then(|value| value.to_str().ok())
-            .map(ToOwned::to_owned);
         let operation = format!("{} {}", parts.method, parts.uri.path());
         let bytes = completed(route(&parts), bytes);
         let request = Request::from_parts(parts, &*bytes);
         let body = R::try_from_http_request(request, &args).map_err(misread)?;
-        Ok(Self { who, body, operation, raw, address, user_agent })
+        Ok(Self { who, body, operation, raw })
     }
 }
 
@@ -125,16 +117,21 @@ fn may_be_empty(route: &str) -> bool {
 /// Fields that ruma requires and the specification does not: who leaves one out gets the answer
 /// that belongs to the default, not an error.
 fn completed<'a>(route: &str, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-    const DEFAULTS: [(&str, &str, &str); 2] = [
-        ("/directory/list/room/{room_id}", "visibility", "public"),
+    // End of the route, field, JSON.
+    const DEFAULTS: [(&str, &str, &str); 4] = [
+        ("/directory/list/room/{room_id}", "visibility", "\"public\""),
         // Asked without anything, it says how to authenticate.
-        ("/account/password", "new_password", ""),
+        ("/account/password", "new_password", "\"\""),
+        // The handler says what is missing.
+        ("/search", "search_categories", "{}"),
+        ("/typing/{user_id}", "timeout", "30000"),
     ];
     let default = DEFAULTS.iter().find(|(end, ..)| route.ends_with(end));
     let Some((_, field, value)) = default else { return Cow::Borrowed(bytes) };
     match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes) {
         Ok(mut object) if !object.contains_key(*field) => {
-            object.insert((*field).to_owned(), (*value).into());
+            let value = serde_json::from_str(value).expect("the defaults are JSON");
+            object.insert((*field).to_owned(), value);
             Cow::Owned(serde_json::Value::Object(object).to_string().into_bytes())
         }
         // Errors are found, and said, where the request is understood.

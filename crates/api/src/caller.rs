@@ -36,11 +36,6 @@ impl User {
         self.device_id.as_deref().ok_or_else(|| ApiError::invalid_param("there is no device"))
     }
 
-    /// As those who read rooms are known there.
-    pub(crate) fn reader(&self) -> blaupause_rooms::Reader {
-        blaupause_rooms::Reader::new(self.user_id.clone(), self.device_id.clone())
-    }
-
     /// Refuse everybody but this user (paths that name the user).
     pub(crate) fn must_be(&self, user: &ruma::UserId) -> Result<(), ApiError> {
         if self.user_id == user {
@@ -139,14 +134,16 @@ impl Caller for AppserviceToken {
     }
 }
 
-/// Registration may be done by an application service; none is registered yet.
+/// Registration and login may be done by an application service; none is registered yet. A client
+/// that still holds a token may sign in again, so only registration refuses one.
 impl Caller for AppserviceTokenOptional {
     type Who = ();
     async fn identify(_: &App, request: &Parts) -> Result<(), ApiError> {
-        match token_of(request)? {
-            None => Ok(()),
-            Some(_) => Err(ApiError::unknown("only application services register with a token")),
+        let route = request.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        if route.ends_with("/register") && token_of(request)?.is_some() {
+            return Err(ApiError::unknown("only application services register with a token"));
         }
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@ mod drain;
 mod error;
 mod federation;
 mod guests;
+mod headers;
 mod json;
 mod limits;
 mod metrics;

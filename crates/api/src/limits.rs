@@ -1,6 +1,10 @@
 //! Rate limits per caller, and who the caller is behind a proxy.
 
-use std::{net::IpAddr, num::NonZeroUsize};
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroUsize,
+};
 
 use axum::{
     body::Body,
@@ -97,21 +101,50 @@ struct Bucket {
     at_ms: u64,
 }
 
-type Buckets = LruCache<(Kind, String), Bucket>;
+/// Who is counted. Tokens and addresses are made up by strangers, so only their hash is kept: long
+/// ones take no more room than short ones.
+#[derive(Clone, Copy, Hash)]
+enum Counted<'a> {
+    Token(&'a [u8]),
+    Network(IpAddr),
+    /// The listener said no address (tests).
+    Unknown,
+}
+
+impl From<Option<&ClientAddress>> for Counted<'_> {
+    fn from(address: Option<&ClientAddress>) -> Self {
+        address.map_or(Self::Unknown, |address| Self::Network(network(address.0)))
+    }
+}
+
+/// A customer gets a whole /64 of IPv6 addresses (RFC 6177), so that is one caller.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+    }
+}
+
+type Buckets = LruCache<(Kind, u64), Bucket>;
 
 /// Remembers who asked how often.
 pub(crate) struct Limiter {
     env: Env,
     limits: Option<RateLimits>,
+    /// Seeded at random: nobody outside can aim at another caller's bucket.
+    hasher: RandomState,
     buckets: Mutex<Buckets>,
 }
 
 impl Limiter {
     pub(crate) fn new(env: Env, limits: Option<RateLimits>) -> Self {
-        Self { env, limits, buckets: Mutex::new(LruCache::new(CALLERS_MAX)) }
+        let buckets = Mutex::new(LruCache::new(CALLERS_MAX));
+        Self { env, limits, hasher: RandomState::new(), buckets }
     }
 
-    fn check(&self, kind: Kind, caller: String) -> Result<(), ApiError> {
+    fn check(&self, kind: Kind, caller: Counted<'_>) -> Result<(), ApiError> {
         let Some(limits) = &self.limits else { return Ok(()) };
         let limit = match kind {
             Kind::Login => limits.login,
@@ -123,6 +156,7 @@ impl Limiter {
             Kind::MediaCreate => limits.media_create,
         };
         let now = self.env.now_millis();
+        let caller = self.hasher.hash_one(caller);
         let mut buckets = self.buckets.lock();
         let full = Bucket { tokens: limit.burst, at_ms: now };
         let bucket = buckets.get_or_insert_mut((kind, caller), || full);
@@ -144,15 +178,78 @@ pub(crate) async fn limit(State(app): State<App>, request: Request<Body>, next: 
     if let Some(kind) = kind_of(request.method(), request.uri().path()) {
         let token = request.headers().get(http::header::AUTHORIZATION);
         let address = request.extensions().get::<ClientAddress>();
-        let caller = match (kind, token, address) {
-            (Kind::Login | Kind::Registration, _, Some(address)) => address.0.to_string(),
-            (_, Some(token), _) => String::from_utf8_lossy(token.as_bytes()).into_owned(),
-            (_, None, Some(address)) => address.0.to_string(),
-            (_, None, None) => String::new(),
+        let caller = match (kind, token) {
+            // Before signing in, any token is made up.
+            (Kind::Login | Kind::Registration, _) | (_, None) => Counted::from(address),
+            (_, Some(token)) => Counted::Token(token.as_bytes()),
         };
         if let Err(error) = app.limiter.check(kind, caller) {
             return error.into_response();
         }
     }
     next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn limiter(per_second: f64, burst: f64) -> Limiter {
+        let limits = RateLimits { login: RateLimit { per_second, burst }, ..RateLimits::default() };
+        Limiter::new(Env::manual(1_000_000), Some(limits))
+    }
+
+    fn at(address: &str) -> Counted<'static> {
+        let address = ClientAddress(address.parse().expect("an address"));
+        Counted::from(Some(&address))
+    }
+
+    fn wait_ms(refused: Result<(), ApiError>) -> Option<u64> {
+        refused.err()?.body()["retry_after_ms"].as_u64()
+    }
+
+    #[test]
+    fn a_burst_is_let_through_and_then_one_at_a_time() {
+        let limiter = limiter(0.5, 3.0);
+        for _ in 0..3 {
+            assert!(limiter.check(Kind::Login, at("192.0.2.1")).is_ok());
+        }
+        assert_eq!(wait_ms(limiter.check(Kind::Login, at("192.0.2.1"))), Some(2_000));
+        limiter.env.advance(Duration::from_millis(1_999));
+        assert!(limiter.check(Kind::Login, at("192.0.2.1")).is_err());
+        limiter.env.advance(Duration::from_millis(1));
+        assert!(limiter.check(Kind::Login, at("192.0.2.1")).is_ok());
+        assert!(limiter.check(Kind::Login, at("192.0.2.1")).is_err());
+    }
+
+    #[test]
+    fn callers_and_kinds_are_counted_apart() {
+        let limiter = limiter(0.5, 1.0);
+        assert!(limiter.check(Kind::Login, at("192.0.2.1")).is_ok());
+        assert!(limiter.check(Kind::Login, at("192.0.2.1")).is_err());
+        assert!(limiter.check(Kind::Login, at("192.0.2.2")).is_ok());
+        assert!(limiter.check(Kind::Login, Counted::Token(b"Bearer a")).is_ok());
+        assert!(limiter.check(Kind::Login, Counted::Token(b"Bearer b")).is_ok());
+        assert!(limiter.check(Kind::Join, at("192.0.2.1")).is_ok());
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_caller() {
+        let limiter = limiter(0.5, 1.0);
+        assert!(limiter.check(Kind::Login, at("2001:db8::1")).is_ok());
+        assert!(limiter.check(Kind::Login, at("2001:db8::ffff:1:2")).is_err());
+        assert!(limiter.check(Kind::Login, at("2001:db8:0:1::1")).is_ok());
+        assert!(limiter.check(Kind::Login, at("::ffff:192.0.2.9")).is_ok());
+        assert!(limiter.check(Kind::Login, at("192.0.2.9")).is_err());
+    }
+
+    #[test]
+    fn limits_can_be_off() {
+        let limiter = Limiter::new(Env::manual(0), None);
+        for _ in 0..1_000 {
+            assert!(limiter.check(Kind::Registration, Counted::Unknown).is_ok());
+        }
+    }
 }

@@ -15,7 +15,7 @@ use ruma::api::{IncomingRequest, path_builder::PathBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    ApiError, App, Call, Caller, admin, client, cors, drain, federation, limits, metrics,
+    ApiError, App, Call, Caller, admin, client, cors, drain, federation, headers, limits, metrics,
     reply::reply, wellknown,
 };
 
@@ -104,6 +104,7 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(|| async { ApiError::wrong_method().into_response() })
         .layer(axum::middleware::from_fn_with_state(app.clone(), limits::limit))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn(headers::set))
         .layer(cors::layer())
         .layer(axum::middleware::from_fn(drain::drain))
         .layer(axum::middleware::from_fn_with_state(app.clone(), metrics::observe))

@@ -13,7 +13,7 @@ use ruma::{
     OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::receipt::ReceiptThread,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 
 use crate::{
     Rooms, RoomsError,
@@ -324,11 +324,6 @@ fn content(receipts: impl Iterator<Item = Receipt>) -> Option<ReceiptContent> {
     (!content.is_empty()).then_some(content)
 }
 
-/// For tests and answers: the content as JSON text.
-pub fn receipt_json(content: &ReceiptContent) -> Box<RawValue> {
-    serde_json::value::to_raw_value(content).expect("plain data is JSON")
-}
-
 #[cfg(test)]
 mod tests {
     use blaupause_data::StreamPos;
@@ -380,7 +375,7 @@ mod tests {
             receipt(ReceiptKind::Read, 4, None).value,
         ];
         let content = content(receipts.into_iter()).expect("not empty");
-        let json = receipt_json(&content);
+        let json = serde_json::value::to_raw_value(&content).expect("plain data is JSON");
         assert_eq!(json.get(), r#"{"$e":{"m.read":{"@alice:x":{"ts":4}}}}"#);
     }
 }

@@ -43,10 +43,14 @@ pub(crate) fn strip(pdu: &Pdu) -> String {
 }
 
 impl Appending<'_> {
-    /// Stripped state that goes with an invite or knock, the member event last.
+    /// Stripped state that goes with an invite or knock, the member event last. With an invite goes
+    /// the member event of who invites: clients show their name and avatar.
     pub(crate) async fn stripped_for(&mut self, member: &Pdu) -> Result<Vec<String>, RoomsError> {
-        let names: Vec<StateName> =
+        let mut names: Vec<StateName> =
             STRIPPED_TYPES.iter().map(|kind| (kind.clone(), String::new())).collect();
+        if member.state_key() != Some(member.sender().as_str()) {
+            names.push((StateEventType::RoomMember, member.sender().to_string()));
+        }
         self.look_up(&names).await?;
         let member = strip(member);
         let mut left = STRIPPED_BYTES_MAX.saturating_sub(member.len());

@@ -106,7 +106,7 @@ impl Sync {
         let mut response = v5::Response::new(String::new());
         let to_device = self.to_device_extension(request, &mut span).await?;
         let pass = Pass { request, span, known: Arc::clone(&known) };
-        let rooms = self.notifier().rooms(slot).await?;
+        let rooms = self.shown_rooms(slot, &request.user).await?;
         let mut configs: BTreeMap<OwnedRoomId, RoomConfig> = BTreeMap::new();
         self.apply_lists(&pass, &rooms, &mut configs, &mut response).await?;
         apply_subscriptions(&request.body, &mut configs);

@@ -95,7 +95,7 @@ impl Sync {
         if let Some(device) = &request.device {
             self.add_to_device(request, device, &mut span, &mut response).await?;
         }
-        let rooms = self.notifier().rooms(slot).await?;
+        let rooms = self.shown_rooms(slot, &request.user).await?;
         let plan = self.plan(request, &span, &rooms);
         let mut moves = plan.moves();
         self.add_joined(request, &span, &plan, &mut moves, &mut response).await?;

@@ -16,9 +16,7 @@ pub enum Kind {
 pub fn bodies() -> Vec<(&'static str, Kind, Option<Vec<u8>>)> {
     let nested = |open: &str, close: &str| {
         let depth = 100_000;
-        let mut text = open.repeat(depth);
-        text.push_str(&close.repeat(depth));
-        Some(text.into_bytes())
+        Some(format!("{}1{}", open.repeat(depth), close.repeat(depth)).into_bytes())
     };
     let text = |text: &[u8]| Some(text.to_vec());
     vec![

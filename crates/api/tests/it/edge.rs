@@ -157,7 +157,7 @@ async fn made_up_methods_do_not_grow_the_metrics() {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &server.registry).expect("metrics");
     assert!(!text.contains("\"M1\""), "{text}");
-    assert!(text.contains("other"));
+    assert!(text.contains("method=\"other\""), "{text}");
 }
 
 #[tokio::test]
@@ -185,4 +185,23 @@ async fn the_dummy_stage_needs_no_session() {
     for key in ["user_id", "access_token", "device_id"] {
         assert!(answer[key].is_string(), "{key}");
     }
+}
+
+#[tokio::test]
+async fn an_old_token_hinders_signing_in_no_more_than_none() {
+    let server = Server::new().await;
+    let alice = server.user("alice").await;
+    let body = crate::server::password_login("alice", crate::server::PASSWORD);
+    for token in [&*alice.token, "bogus"] {
+        server.post("/v3/login", token, body.clone()).await.ok();
+    }
+    let wanted = json!({ "username": "bob", "password": crate::server::PASSWORD });
+    server.post("/v3/register", &alice.token, wanted).await.refused(400, "M_UNKNOWN");
+}
+
+#[tokio::test]
+async fn discovery_documents_may_be_kept() {
+    let server = Server::new().await;
+    let (_, found) = headers(&server, Request::get("/.well-known/matrix/client")).await;
+    assert!(!found.contains_key(header::CACHE_CONTROL));
 }

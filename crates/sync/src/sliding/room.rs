@@ -51,11 +51,6 @@ impl Told<'_> {
         sent.map(|sent| Arc::clone(&sent.members)).unwrap_or_default()
     }
 
-    /// An invitation or a knock that came to nothing: the user never was inside.
-    fn is_declined(&self) -> bool {
-        self.is_left && !self.room.was_joined
-    }
-
     /// The position after which events are new to the client.
     fn since(&self) -> Option<StreamPos> {
         // Who left and came back starts anew.
@@ -85,7 +80,9 @@ impl Sync {
                 limit: Wanted::limit(Some(told.config.timeline_limit)),
             })
             .collect();
-        let timelines = timeline::load(self.data(), &wanted, &RoomEventFilter::default()).await?;
+        let mut timelines =
+            timeline::load(self.data(), &wanted, &RoomEventFilter::default()).await?;
+        self.hide_ignored(&pass.request.user, &mut timelines).await?;
         let mut moves = self.moves(pass, rooms);
         let direct = self.direct_rooms(pass).await?;
         for (told, timeline) in told.into_iter().zip(timelines) {
@@ -221,8 +218,8 @@ impl Sync {
             timeline.events = self.visible(user, id, events).await?;
         }
         let mut state = self.required_state(pass, told, &timeline, initial, members).await?;
-        if told.is_declined() {
-            // Who never was in the room learns of nothing but the own end of it.
+        if told.is_left && !self.was_inside(told, user, &timeline).await? {
+            // A declined invitation: who was not in the room learns of nothing but the own end.
             let is_own = |event: &Arc<Event>| is_member_event_of(event, user);
             timeline.events.retain(is_own);
             state.retain(is_own);
@@ -321,6 +318,19 @@ impl Sync {
         let delta = Delta { room: part, from: None, to: at };
         let all = state::load(self.data(), &[delta]).await?.pop().unwrap_or_default();
         Ok(all.into_iter().filter(|event| config.wants(event, user)).collect())
+    }
+
+    /// Whether the user was a member when the client was last told of the room.
+    async fn was_inside(&self, told: &Told<'_>, user: &OwnedUserId, timeline: &Timeline) -> Result<bool, SyncError> {
+        #[derive(serde::Deserialize)]
+        struct Membership {
+            membership: String,
+        }
+        let part = self.data().parts().room(&told.room.room_id);
+        let users = std::slice::from_ref(user);
+        let own = state::members(self.data(), part, timeline.state_since, users).await?;
+        let membership = own.first().and_then(|event| event.content_as::<Membership>());
+        Ok(membership.is_some_and(|content| content.membership == "join"))
     }
 
     /// Members whom the timeline shows and who were not told on this connection, and what changed

@@ -47,6 +47,7 @@ impl Sync {
             })
             .collect();
         let mut timelines = timeline::load(self.data(), &wanted, &filter.timeline).await?;
+        self.hide_ignored(&request.user, &mut timelines).await?;
         for (room, timeline) in plan.joined.iter().zip(&mut timelines) {
             if room.is_new {
                 // What came before the user joined is shown as the room's history rules say.

@@ -30,7 +30,8 @@ impl Sync {
                 limit,
             })
             .collect();
-        let timelines = timeline::load(self.data(), &wanted, &filter.timeline).await?;
+        let mut timelines = timeline::load(self.data(), &wanted, &filter.timeline).await?;
+        self.hide_ignored(&request.user, &mut timelines).await?;
         let deltas: Vec<_> = plan
             .left
             .iter()

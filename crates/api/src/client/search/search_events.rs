@@ -2,11 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    body::Body,
-    extract::State,
-    response::{IntoResponse, Response as HttpResponse},
-};
 use blaupause_rooms::{SearchQuery, SearchResult, SearchResults};
 use ruma::{
     OwnedEventId, UInt,
@@ -21,25 +16,12 @@ use serde::{Deserialize, de::IgnoredAny};
 use crate::{
     ApiError, App, Call,
     client::access::{raw, reader},
-    reply::reply,
 };
 
-/// As other servers: without anything to search for the request is understood, and wrong.
-pub(crate) async fn search_events(
-    State(app): State<App>,
-    request: http::Request<Body>,
-) -> HttpResponse {
-    let answer = async {
-        let call = Call::<Request>::from_request(&app, request, &[]).await?;
-        search(&app, call).await
-    };
-    match answer.await {
-        Ok(response) => reply(response),
-        Err(error) => error.into_response(),
+pub(crate) async fn search_events(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    if !is_asked(&call.raw) {
+        return Err(ApiError::unknown("search_categories is missing"));
     }
-}
-
-async fn search(app: &App, call: Call<Request>) -> Result<Response, ApiError> {
     let wants_context = wants_context(&call.raw);
     let mut categories = ResultCategories::new();
     if let Some(criteria) = call.body.search_categories.room_events {
@@ -114,6 +96,15 @@ fn hit(result: SearchResult) -> SearchResultJson {
         hit.context.events_after = raw(context.after);
     }
     hit
+}
+
+/// Whether the body says what to search in.
+fn is_asked(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Asked {
+        search_categories: Option<IgnoredAny>,
+    }
+    serde_json::from_slice::<Asked>(body).is_ok_and(|asked| asked.search_categories.is_some())
 }
 
 /// ruma has the same value for "the default context" and "no context".

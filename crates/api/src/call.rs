@@ -123,7 +123,7 @@ fn completed<'a>(route: &str, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         // Asked without anything, it says how to authenticate.
         ("/account/password", "new_password", "\"\""),
         // The handler says what is missing.
-        ("/search", "search_categories", "{}"),
+        ("/v3/search", "search_categories", "{}"),
         ("/typing/{user_id}", "timeout", "30000"),
     ];
     let default = DEFAULTS.iter().find(|(end, ..)| route.ends_with(end));

@@ -218,7 +218,8 @@ impl Sync {
             timeline.events = self.visible(user, id, events).await?;
         }
         let mut state = self.required_state(pass, told, &timeline, initial, members).await?;
-        if told.is_left && !self.was_inside(told, user, &timeline).await? {
+        let is_declined = told.is_left && !self.was_inside(told, user, &timeline).await?;
+        if is_declined {
             // A declined invitation: who was not in the room learns of nothing but the own end.
             let is_own = |event: &Arc<Event>| is_member_event_of(event, user);
             timeline.events.retain(is_own);
@@ -234,7 +235,7 @@ impl Sync {
         let mut room = response::Room::new();
         room.initial = initial.then_some(true);
         room.is_dm = direct.contains(id).then_some(true);
-        if initial || state_changed {
+        if initial || (state_changed && !is_declined) {
             room.name.clone_from(&facts.name);
             room.avatar =
                 facts.avatar.clone().map_or(JsOption::Undefined, |url| JsOption::Some(url.into()));

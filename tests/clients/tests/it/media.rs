@@ -14,7 +14,7 @@ use matrix_sdk_ui::timeline::{AttachmentConfig, AttachmentSource};
 
 use crate::rooms::talk;
 
-/// A PNG of 256 by 128 pixels.
+/// A PNG of 1024 by 512 pixels.
 pub const PICTURE: &[u8] = include_bytes!("picture.png");
 
 async fn picture_is_seen(encrypted: bool) {
@@ -25,8 +25,8 @@ async fn picture_is_seen(encrypted: bool) {
         let source =
             AttachmentSource::Data { bytes: PICTURE.to_vec(), filename: "map.png".to_owned() };
         let info = BaseImageInfo {
-            width: Some(uint!(256)),
-            height: Some(uint!(128)),
+            width: Some(uint!(1024)),
+            height: Some(uint!(512)),
             size: u32::try_from(PICTURE.len()).ok().map(Into::into),
             ..BaseImageInfo::default()
         };
@@ -63,15 +63,13 @@ async fn a_picture_has_a_smaller_thumbnail() {
         let alice = Person::new(server, "alice").await?;
         let media = alice.client.media();
         let uri = media.upload(&mime::IMAGE_PNG, PICTURE.to_vec(), None).await?.content_uri;
-        let settings = MediaThumbnailSettings::new(uint!(64), uint!(64));
+        let settings = MediaThumbnailSettings::new(uint!(320), uint!(240));
         let wanted = MediaRequestParameters {
             source: MediaSource::Plain(uri),
             format: MediaFormat::Thumbnail(settings),
         };
         let thumbnail = media.get_media_content(&wanted, false).await?;
-        assert_ne!(thumbnail, PICTURE, "the whole picture was sent");
-        let (width, height) = png_size(&thumbnail)?;
-        assert!((64..256).contains(&width) && height * 2 == width, "{width} by {height}");
+        assert_eq!(png_size(&thumbnail)?, (320, 160));
         Ok(())
     })
     .await;

@@ -56,14 +56,17 @@ struct Inner {
 impl Sync {
     /// The domain over those that it reads from.
     pub fn new(data: Data, accounts: Accounts, rooms: Rooms, e2ee: E2ee, notify: Notify) -> Self {
-        let notifier = Notifier::new(&data);
+        // What is looked at must know of a change before the client is woken to look: callbacks run
+        // in the order in which they were registered.
         let passing = passing::PassingLog::new(&data);
+        let facts = sliding::FactsCache::new(&data);
+        let notifier = Notifier::new(&data);
         Self(Arc::new(Inner {
             notifier,
             passing,
+            facts,
             lazy: lazy::SentMembers::new(),
             connections: sliding::Connections::new(),
-            facts: sliding::FactsCache::new(&data),
             data,
             accounts,
             rooms,

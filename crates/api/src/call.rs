@@ -12,6 +12,7 @@ use ruma::api::{
     IncomingRequest, IncomingRequestExt, Metadata,
     error::{DeserializationError, FromHttpRequestError},
 };
+use serde_json::{Map, Value};
 
 use crate::{ApiError, App, Caller, json};
 
@@ -127,17 +128,38 @@ fn completed<'a>(route: &str, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         ("/typing/{user_id}", "timeout", "30000"),
     ];
     let default = DEFAULTS.iter().find(|(end, ..)| route.ends_with(end));
-    let Some((_, field, value)) = default else { return Cow::Borrowed(bytes) };
-    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes) {
-        Ok(mut object) if !object.contains_key(*field) => {
-            let value = serde_json::from_str(value).expect("the defaults are JSON");
-            object.insert((*field).to_owned(), value);
-            Cow::Owned(serde_json::Value::Object(object).to_string().into_bytes())
-        }
-        // Errors are found, and said, where the request is understood.
-        _ => Cow::Borrowed(bytes),
+    let authenticates = AUTHENTICATED.iter().any(|end| route.ends_with(end));
+    if default.is_none() && !authenticates {
+        return Cow::Borrowed(bytes);
     }
+    // Errors are found, and said, where the request is understood.
+    let Ok(mut object) = serde_json::from_slice::<Map<String, Value>>(bytes) else {
+        return Cow::Borrowed(bytes);
+    };
+    if let Some((_, field, value)) = default
+        && !object.contains_key(*field)
+    {
+        let value = serde_json::from_str(value).expect("the defaults are JSON");
+        object.insert((*field).to_owned(), value);
+    }
+    if authenticates && object.get("auth").and_then(Value::as_object).is_some_and(Map::is_empty) {
+        object.remove("auth");
+    }
+    Cow::Owned(Value::Object(object).to_string().into_bytes())
 }
+
+/// Endpoints with user-interactive authentication. matrix-js-sdk sends `"auth": {}` where it has
+/// nothing to show yet.
+const AUTHENTICATED: [&str; 8] = [
+    "/register",
+    "/login/get_token",
+    "/account/password",
+    "/account/deactivate",
+    "/account/3pid/add",
+    "/delete_devices",
+    "/devices/{device_id}",
+    "/keys/device_signing/upload",
+];
 
 /// The route that was taken. Decisions hang on this and not on the path, most of which its sender
 /// chooses.

@@ -72,6 +72,17 @@ enum Kind {
     MediaCreate,
 }
 
+impl Kind {
+    /// What one request takes of a limit.
+    fn cost(self) -> f64 {
+        match self {
+            // An account takes two requests: the first one asks how to authenticate.
+            Self::Registration => 0.5,
+            _ => 1.0,
+        }
+    }
+}
+
 /// Which limit a request falls under.
 fn kind_of(method: &Method, path: &str) -> Option<Kind> {
     let ends = |end: &str| path.ends_with(end);
@@ -163,11 +174,12 @@ impl Limiter {
         let passed = now.saturating_sub(bucket.at_ms) as f64 / 1000.0;
         bucket.tokens = (bucket.tokens + passed * limit.per_second).min(limit.burst);
         bucket.at_ms = now;
-        if bucket.tokens >= 1.0 {
-            bucket.tokens -= 1.0;
+        let cost = kind.cost();
+        if bucket.tokens >= cost {
+            bucket.tokens -= cost;
             return Ok(());
         }
-        let wait_s = (1.0 - bucket.tokens) / limit.per_second.max(f64::MIN_POSITIVE);
+        let wait_s = (cost - bucket.tokens) / limit.per_second.max(f64::MIN_POSITIVE);
         Err(ApiError::limit_exceeded((wait_s * 1000.0).ceil().min(3_600_000.0) as u64))
     }
 }

@@ -63,8 +63,9 @@ impl Sync {
         let ignored = self.accounts().ignored_users(user).await?;
         if !ignored.is_empty() {
             for timeline in timelines {
-                let is_shown =
-                    |event: &Arc<Event>| event.state_key.is_some() || !ignored.contains(&event.sender);
+                let is_shown = |event: &Arc<Event>| {
+                    event.state_key.is_some() || !ignored.contains(&event.sender)
+                };
                 timeline.events.retain(is_shown);
             }
         }

@@ -2,20 +2,20 @@
 
 mod aliases;
 mod budgets;
+mod bundles;
 mod create;
 mod directory;
 mod follow;
 mod membership;
+mod pages;
 mod pipelined;
+mod reading;
+mod receipts;
 mod redact;
+mod relations;
 mod restricted;
+mod searching;
 mod send;
+mod spaces;
 mod state;
 mod upgrade;
-mod reading;
-mod pages;
-mod bundles;
-mod relations;
-mod receipts;
-mod spaces;
-mod searching;

@@ -34,7 +34,9 @@ async fn seen(server: &TestServer, user: &UserId, room: &RoomId) -> Vec<String> 
     bodies
 }
 
-async fn two_people(value: &str) -> (TestServer, ruma::OwnedUserId, ruma::OwnedUserId, OwnedRoomId) {
+async fn two_people(
+    value: &str,
+) -> (TestServer, ruma::OwnedUserId, ruma::OwnedUserId, OwnedRoomId) {
     let server = TestServer::new().await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     let room = server.public_room(&alice).await;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use blaupause_data::{Place, StreamPos};
 use blaupause_rooms::{NewReceipt, ReceiptKind, RoomsError};
 use blaupause_testkit::TestServer;
-use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId, events::receipt::ReceiptThread};
+use ruma::{
+    EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId, events::receipt::ReceiptThread,
+};
 use serde_json::{Value, json};
 
 use crate::{bundles::relate, reading::access};

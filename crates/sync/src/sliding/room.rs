@@ -322,7 +322,12 @@ impl Sync {
     }
 
     /// Whether the user was a member when the client was last told of the room.
-    async fn was_inside(&self, told: &Told<'_>, user: &OwnedUserId, timeline: &Timeline) -> Result<bool, SyncError> {
+    async fn was_inside(
+        &self,
+        told: &Told<'_>,
+        user: &OwnedUserId,
+        timeline: &Timeline,
+    ) -> Result<bool, SyncError> {
         #[derive(serde::Deserialize)]
         struct Membership {
             membership: String,

@@ -38,7 +38,8 @@ struct Board {
     begun: RefCell<Vec<Instant>>,
     send_times: RefCell<Vec<Duration>>,
     delivery_times: RefCell<Vec<Duration>>,
-    /// How often a message was seen by somebody who had not seen it before.
+    /// Which messages each member has seen, and how many that makes over all.
+    seen_by: RefCell<Vec<Vec<bool>>>,
     seen: Cell<usize>,
     progress: Notify,
 }
@@ -56,13 +57,14 @@ pub async fn run(wanted: &Wanted, target: &Target) -> Result<Vec<Line>> {
         begun: RefCell::default(),
         send_times: RefCell::default(),
         delivery_times: RefCell::default(),
+        seen_by: RefCell::new(vec![Vec::new(); people.len()]),
         seen: Cell::new(0),
         progress: Notify::new(),
     });
     let mut readers = JoinSet::new();
-    for person in &people {
+    for (member, person) in people.iter().enumerate() {
         let client = person.client(&target.url);
-        readers.spawn_local(read(client, Rc::clone(&board)));
+        readers.spawn_local(read(client, member, Rc::clone(&board)));
     }
     let senders = || people[..wanted.senders].iter().map(|one| one.client(&target.url)).collect();
     // Warm up: connections, caches, the readers' first sync.
@@ -151,13 +153,14 @@ async fn wait_until_seen(
             ended??;
         }
         let seen = board.seen.get();
-        anyhow::bail!("of {wanted} deliveries only {seen} came: messages are missing in /sync");
+        let who = board.missing();
+        anyhow::bail!("of {wanted} deliveries only {seen} came; missing in /sync: {who}");
     }
     Ok(())
 }
 
 /// A member's /sync, over and over.
-async fn read(mut client: Client, board: Rc<Board>) -> Result<()> {
+async fn read(mut client: Client, member: usize, board: Rc<Board>) -> Result<()> {
     let filter = json!({
         "presence": { "not_types": ["*"] },
         "room": { "state": { "lazy_load_members": true }, "timeline": { "limit": TIMELINE_MAX } },
@@ -167,26 +170,57 @@ async fn read(mut client: Client, board: Rc<Board>) -> Result<()> {
     loop {
         let path = format!("/_matrix/client/v3/sync?timeout=30000&filter={filter}{since}");
         let answer = client.must(Method::GET, &path, None).await?;
-        since = format!("&since={}", next_batch(&answer)?);
-        note_messages(&board, &answer);
+        let next = format!("&since={}", next_batch(&answer)?);
+        {
+            let n = answer.windows(MARK.len()).filter(|w| *w == MARK).count();
+            let lim = answer.windows(14).any(|w| w == b"\"limited\":true");
+            let _ = std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open("/tmp/gen/rel/log.txt")
+                .map(|mut f| {
+                    use std::io::Write;
+                    let _ = writeln!(f, "{member} {since} {next} {n} {lim} {}", answer.len());
+                });
+        }
+        since = next;
+        board.note_messages(member, &answer);
     }
 }
 
-fn note_messages(board: &Board, answer: &[u8]) {
-    let now = Instant::now();
-    let mut found = 0;
-    let mut rest = answer;
-    while let Some(at) = rest.windows(MARK.len()).position(|window| window == MARK) {
-        rest = &rest[at + MARK.len()..];
-        let digits = rest.get(..DIGITS).and_then(|text| std::str::from_utf8(text).ok());
-        let Some(number) = digits.and_then(|text| text.parse::<usize>().ok()) else { continue };
-        if let Some(begun) = board.begun.borrow().get(number) {
-            board.delivery_times.borrow_mut().push(now.duration_since(*begun));
-            found += 1;
+impl Board {
+    fn note_messages(&self, member: usize, answer: &[u8]) {
+        let now = Instant::now();
+        let begun = self.begun.borrow();
+        let seen = &mut self.seen_by.borrow_mut()[member];
+        seen.resize(begun.len(), false);
+        let mut rest = answer;
+        while let Some(at) = rest.windows(MARK.len()).position(|window| window == MARK) {
+            rest = &rest[at + MARK.len()..];
+            let digits = rest.get(..DIGITS).and_then(|text| std::str::from_utf8(text).ok());
+            let Some(number) = digits.and_then(|text| text.parse::<usize>().ok()) else { continue };
+            let (Some(begun), Some(seen)) = (begun.get(number), seen.get_mut(number)) else {
+                continue;
+            };
+            if !std::mem::replace(seen, true) {
+                self.delivery_times.borrow_mut().push(now.duration_since(*begun));
+                self.seen.set(self.seen.get() + 1);
+                self.progress.notify_one();
+            }
         }
     }
-    if found > 0 {
-        board.seen.set(board.seen.get() + found);
-        board.progress.notify_one();
+
+    /// Who has not seen what.
+    fn missing(&self) -> String {
+        let count = self.begun.borrow().len();
+        let mut text = String::new();
+        for (member, seen) in self.seen_by.borrow().iter().enumerate() {
+            let missing: Vec<usize> =
+                (0..count).filter(|number| seen.get(*number) != Some(&true)).collect();
+            if !missing.is_empty() {
+                text.push_str(&format!("member {member}: {missing:?}; "));
+            }
+        }
+        text
     }
 }

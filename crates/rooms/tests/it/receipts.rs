@@ -163,7 +163,7 @@ async fn who_types_is_seen_until_they_stop() {
     assert_eq!((typing(), told()), (vec![], 2));
     access.set_typing(Some(Duration::from_secs(u64::MAX))).expect("joined");
     room.server.data.env().advance(Duration::from_secs(119));
-    assert_eq!(typing(), [room.bob.clone()]);
+    assert_eq!(typing(), std::slice::from_ref(&room.bob));
     room.server.data.env().advance(Duration::from_secs(1));
     assert_eq!(typing(), Vec::<OwnedUserId>::new(), "120 seconds at most");
 }

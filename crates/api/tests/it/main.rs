@@ -5,6 +5,7 @@ mod cases;
 mod config;
 mod edge;
 mod profile;
+mod reading;
 mod rooms;
 mod server;
 mod session;

@@ -170,20 +170,7 @@ async fn read(mut client: Client, member: usize, board: Rc<Board>) -> Result<()>
     loop {
         let path = format!("/_matrix/client/v3/sync?timeout=30000&filter={filter}{since}");
         let answer = client.must(Method::GET, &path, None).await?;
-        let next = format!("&since={}", next_batch(&answer)?);
-        {
-            let n = answer.windows(MARK.len()).filter(|w| *w == MARK).count();
-            let lim = answer.windows(14).any(|w| w == b"\"limited\":true");
-            let _ = std::fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open("/tmp/gen/rel/log.txt")
-                .map(|mut f| {
-                    use std::io::Write;
-                    let _ = writeln!(f, "{member} {since} {next} {n} {lim} {}", answer.len());
-                });
-        }
-        since = next;
+        since = format!("&since={}", next_batch(&answer)?);
         board.note_messages(member, &answer);
     }
 }

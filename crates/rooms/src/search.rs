@@ -10,7 +10,7 @@ use std::{
 };
 
 use blaupause_data::{Event, Member, Order, Part, ReadSet, rows::TimelineRow};
-use ruma::{OwnedRoomId, OwnedUserId, api::client::filter::RoomEventFilter};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, api::client::filter::RoomEventFilter};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -202,13 +202,14 @@ impl Rooms {
     ) -> Result<(Vec<SearchResult>, BTreeMap<OwnedRoomId, Vec<Box<RawValue>>>), RoomsError> {
         let mut results = Vec::new();
         let mut state = BTreeMap::new();
-        for Hit { access, event, rank } in hits {
+        let json = told_by_room(&hits).await?;
+        for (Hit { access, event, rank }, json) in hits.into_iter().zip(json) {
             let event = EventInRoom { access, event };
             let context = match query.context {
                 Some((before, after)) => {
                     let cut = |limit: u64| limit.min(CONTEXT_EVENTS_MAX) as usize;
                     let filter = RoomEventFilter::default();
-                    Some(event.surroundings(cut(before), cut(after), &filter).await?.0)
+                    Some(event.surroundings(cut(before), cut(after), &filter).await?.context)
                 }
                 None => None,
             };
@@ -220,13 +221,27 @@ impl Rooms {
                 rank: rank as f64,
                 room,
                 sender: event.event().sender.clone(),
-                json: event.json().await?,
+                json,
                 context,
                 event,
             });
         }
         Ok((results, state))
     }
+}
+
+/// Hits as JSON, each room's together.
+async fn told_by_room(hits: &[Hit]) -> Result<Vec<Box<RawValue>>, RoomsError> {
+    let mut rooms: BTreeMap<&RoomId, Vec<usize>> = BTreeMap::new();
+    for (at, hit) in hits.iter().enumerate() {
+        rooms.entry(hit.access.room()).or_default().push(at);
+    }
+    let mut told = BTreeMap::new();
+    for at in rooms.into_values() {
+        let events: Vec<_> = at.iter().map(|at| Arc::clone(&hits[*at].event)).collect();
+        told.extend(at.iter().copied().zip(hits[at[0]].access.serialize_page(&events).await?));
+    }
+    Ok(told.into_values().collect())
 }
 
 fn words(term: &str) -> Result<Vec<String>, RoomsError> {

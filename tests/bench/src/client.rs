@@ -120,13 +120,13 @@ pub fn encoded(text: &str) -> String {
         .collect()
 }
 
-/// The token to go on with. A search, because reading the whole answer as JSON in every client
-/// would measure this program.
-pub fn next_batch(answer: &[u8]) -> Result<String> {
-    const KEY: &[u8] = b"\"next_batch\":";
-    let at = answer.windows(KEY.len()).position(|window| window == KEY);
-    let rest = &answer[at.context("no next_batch")? + KEY.len()..];
-    let text = std::str::from_utf8(&rest[..rest.len().min(500)]).context("next_batch is text")?;
-    let token = text.trim_start().strip_prefix('"').and_then(|text| text.split('"').next());
-    Ok(token.context("next_batch is a string")?.to_owned())
+/// The text that stands in an answer under a key for the first time. A search, because reading
+/// every answer as JSON in every client would measure this program.
+pub fn text_after(answer: &[u8], key: &str) -> Result<String> {
+    let key = format!("\"{key}\":");
+    let at = answer.windows(key.len()).position(|window| window == key.as_bytes());
+    let rest = &answer[at.with_context(|| format!("no {key}"))? + key.len()..];
+    let text = String::from_utf8_lossy(&rest[..rest.len().min(500)]).into_owned();
+    let text = text.trim_start().strip_prefix('"').and_then(|text| text.split('"').next());
+    Ok(text.with_context(|| format!("{key} is a string"))?.to_owned())
 }

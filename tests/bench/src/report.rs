@@ -114,19 +114,26 @@ fn row(line: &Line) -> String {
 /// Time and CPU between two moments, for the server and for this program.
 pub struct Span {
     started: Instant,
+    machine: Duration,
     server: Option<Usage>,
     own: Usage,
 }
 
 impl Span {
     pub fn start(target: &Target) -> Result<Self> {
-        Ok(Self { started: Instant::now(), server: target.usage(), own: own_usage()? })
+        Ok(Self {
+            started: Instant::now(),
+            machine: machine_busy()?,
+            server: target.usage(),
+            own: own_usage()?,
+        })
     }
 
     pub fn end(&self, target: &Target) -> Result<Spent> {
         let server = target.usage().zip(self.server);
         Ok(Spent {
             time: self.started.elapsed(),
+            machine: machine_busy()?.saturating_sub(self.machine),
             server: server.map(|(now, then)| now.cpu.saturating_sub(then.cpu)),
             own: own_usage()?.cpu.saturating_sub(self.own.cpu),
         })
@@ -136,6 +143,8 @@ impl Span {
 /// What something took.
 pub struct Spent {
     pub time: Duration,
+    /// All programs on the machine.
+    machine: Duration,
     /// None: the server's processes are not known.
     pub server: Option<Duration>,
     pub own: Duration,
@@ -151,13 +160,16 @@ impl Spent {
             return format!("limit unknown (no --pid); the clients used {own:.2} cores");
         };
         let server = server.as_secs_f64() / time;
-        let used = format!("server {server:.2} + clients {own:.2} of {cores} cores");
-        if server + own > 0.85 * cores {
+        let others = (self.machine.as_secs_f64() / time - server - own).max(0.0);
+        let used = format!(
+            "server {server:.2} + clients {own:.2} + other programs {others:.2} of {cores} cores"
+        );
+        if server + own + others > 0.85 * cores {
             format!("limited by CPU: {used}")
         } else if own > 0.85 {
             format!("limited by the clients' one thread: {used}")
         } else {
-            format!("limited by waiting (synced writes): {used}")
+            format!("limited by waiting, mostly for synced writes: {used}")
         }
     }
 
@@ -169,6 +181,17 @@ impl Spent {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// CPU time of all programs since the machine started, without idling and waiting for disks.
+fn machine_busy() -> Result<Duration> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let fields = text.lines().next().context("no first line in /proc/stat")?;
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    let ticks: Vec<u64> = fields.split_whitespace().filter_map(|text| text.parse().ok()).collect();
+    let busy: u64 = [0, 1, 2, 5, 6].iter().filter_map(|at| ticks.get(*at)).sum();
+    let per_second = rustix::param::clock_ticks_per_second();
+    Ok(Duration::from_secs_f64(busy as f64 / per_second as f64))
 }
 
 fn cpu_name() -> String {

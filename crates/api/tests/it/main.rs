@@ -9,3 +9,4 @@ mod reading;
 mod rooms;
 mod server;
 mod session;
+mod sliding;

@@ -1,6 +1,9 @@
 //! `GET /rooms/{roomId}/context/{eventId}`: what was said around an event.
 
-use blaupause_data::Place;
+use std::sync::Arc;
+
+use blaupause_data::Event;
+use blaupause_graph::StateRoot;
 use ruma::api::{
     Direction,
     client::filter::{LazyLoadOptions, RoomEventFilter},
@@ -32,6 +35,15 @@ pub struct Context {
     pub state: Vec<Box<RawValue>>,
 }
 
+/// What lies around an event, before its state is told.
+pub(crate) struct Surroundings {
+    /// Without state.
+    pub context: Context,
+    pub events: Vec<Arc<Event>>,
+    /// After the last of the events.
+    pub state: StateRoot,
+}
+
 impl EventInRoom {
     /// What was said around the event.
     ///
@@ -39,33 +51,27 @@ impl EventInRoom {
     /// The store cannot be read.
     pub async fn context(&self, query: &ContextQuery) -> Result<Context, RoomsError> {
         let limit = page_limit(query.limit);
-        let mut context = self.surroundings(limit / 2, limit - limit / 2, &query.filter).await?;
-        let last = context.2;
+        let around = self.surroundings(limit / 2, limit - limit / 2, &query.filter).await?;
+        let Surroundings { mut context, events, state } = around;
         let members = match query.filter.lazy_load_options {
             LazyLoadOptions::Disabled => None,
             LazyLoadOptions::Enabled { .. } => {
-                Some(context.1.iter().map(|event| event.sender.clone()).collect())
+                Some(events.iter().map(|event| event.sender.clone()).collect())
             }
         };
-        let state = self.access.state_events(last, members).await?;
-        let state: Vec<_> = state
-            .into_iter()
-            .filter(|event| super::filter::event_passes(&query.filter, event))
-            .collect();
-        context.0.state = self.access.serialize_state(&state);
-        Ok(context.0)
+        let mut state = self.access.state_events(state, members).await?;
+        state.retain(|event| super::filter::event_passes(&query.filter, event));
+        context.state = self.access.serialize_state(&state);
+        Ok(context)
     }
 
-    /// Events before and after, all events given, and the state after the last of them.
+    /// Events before and after, without the state.
     pub(crate) async fn surroundings(
         &self,
         before: usize,
         after: usize,
         filter: &RoomEventFilter,
-    ) -> Result<
-        (Context, Vec<std::sync::Arc<blaupause_data::Event>>, blaupause_graph::StateRoot),
-        RoomsError,
-    > {
+    ) -> Result<Surroundings, RoomsError> {
         let access = &self.access;
         let place = self.event.place.ok_or(RoomsError::EventUnknown)?;
         // Seen before the timeline is: what comes later lies behind this gap.
@@ -80,22 +86,25 @@ impl EventInRoom {
             None => super::timeline::Found::default(),
         };
         let oldest = earlier.events.last().and_then(|event| event.place);
+        let start = earlier.next.or(oldest).unwrap_or(place);
         let end = match (after, next) {
             (0, Some(next)) => next,
             _ => later.next.unwrap_or(newest),
         };
-        let last = later.events.last().unwrap_or(&self.event);
-        let state = last.stored.state_after;
-        let (count_before, count_after) = (earlier.events.len(), later.events.len());
-        let mut all = earlier.events;
-        all.push(std::sync::Arc::clone(&self.event));
-        all.extend(later.events);
-        let mut json = access.serialize_page(&all).await?.into_iter();
-        let before = json.by_ref().take(count_before).collect();
-        let event = json.next().ok_or(RoomsError::EventUnknown)?;
-        let after = json.take(count_after).collect();
-        let start = earlier.next.or(oldest).unwrap_or(place).to_token();
-        let end = Place::to_token(end);
-        Ok((Context { start, end, before, event, after, state: Vec::new() }, all, state))
+        let state = later.events.last().unwrap_or(&self.event).stored.state_after;
+        let count = earlier.events.len();
+        let mut events = earlier.events;
+        events.push(Arc::clone(&self.event));
+        events.extend(later.events);
+        let mut json = access.serialize_page(&events).await?.into_iter();
+        let context = Context {
+            start: start.to_token(),
+            end: end.to_token(),
+            before: json.by_ref().take(count).collect(),
+            event: json.next().ok_or(RoomsError::EventUnknown)?,
+            after: json.collect(),
+            state: Vec::new(),
+        };
+        Ok(Surroundings { context, events, state })
     }
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     Wanted,
-    client::{Client, next_batch},
+    client::{Client, text_after},
     numbers::mib,
     people::{self, Person},
     report::{Line, Span, line},
@@ -75,11 +75,11 @@ async fn share_rooms(target: &Target, people: &[Person]) -> Result<()> {
 /// Catch up, say so, then wait.
 async fn poll(mut client: Client, waits: tokio::sync::mpsc::UnboundedSender<()>) -> Result<()> {
     let answer = client.must(Method::GET, "/_matrix/client/v3/sync?timeout=0", None).await?;
-    let mut since = next_batch(&answer)?;
+    let mut since = text_after(&answer, "next_batch")?;
     // The receiver may be done already.
     let _ = waits.send(());
     loop {
         let path = format!("/_matrix/client/v3/sync?timeout={POLL_MS}&since={since}");
-        since = next_batch(&client.must(Method::GET, &path, None).await?)?;
+        since = text_after(&client.must(Method::GET, &path, None).await?, "next_batch")?;
     }
 }

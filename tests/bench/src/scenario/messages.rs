@@ -15,7 +15,7 @@ use tokio::{sync::Notify, task::JoinSet, time::timeout};
 
 use crate::{
     Wanted,
-    client::{Client, encoded, next_batch},
+    client::{Client, encoded, text_after},
     numbers::{mib, ms, quantile, rounded},
     people,
     report::{Line, Span, Spent, line},
@@ -25,10 +25,12 @@ use crate::{
 const NAME: &str = "messages";
 /// Stands before the number in a message.
 const MARK: &[u8] = b"bench-message-";
+/// How an answer says that it leaves messages out.
+const LIMITED: &[u8] = b"\"limited\":true";
 /// Digits of the number.
 const DIGITS: usize = 8;
-/// So that a client that falls behind gets no gap instead of messages.
-const TIMELINE_MAX: usize = 500;
+/// So that a client that falls behind gets few gaps instead of messages. Servers allow no more.
+const TIMELINE_MAX: usize = 100;
 /// After the last message was sent, everybody has seen everything within this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -41,6 +43,8 @@ struct Board {
     /// Which messages each member has seen, and how many that makes over all.
     seen_by: RefCell<Vec<Vec<bool>>>,
     seen: Cell<usize>,
+    /// How often a /sync left messages out, so that the client had to ask for them.
+    gaps: Cell<usize>,
     progress: Notify,
 }
 
@@ -59,12 +63,13 @@ pub async fn run(wanted: &Wanted, target: &Target) -> Result<Vec<Line>> {
         delivery_times: RefCell::default(),
         seen_by: RefCell::new(vec![Vec::new(); people.len()]),
         seen: Cell::new(0),
+        gaps: Cell::new(0),
         progress: Notify::new(),
     });
     let mut readers = JoinSet::new();
     for (member, person) in people.iter().enumerate() {
         let client = person.client(&target.url);
-        readers.spawn_local(read(client, member, Rc::clone(&board)));
+        readers.spawn_local(read(client, member, room.clone(), Rc::clone(&board)));
     }
     let senders = || people[..wanted.senders].iter().map(|one| one.client(&target.url)).collect();
     // Warm up: connections, caches, the readers' first sync.
@@ -107,6 +112,8 @@ fn figures(wanted: &Wanted, board: &Board, sent: &Spent, delivered: &Spent) -> V
         line(NAME, "delivery, p50", ms(quantile(delivery, 0.5)), "ms")
             .note("from the beginning of the send until it is in another member's /sync"),
         line(NAME, "delivery, p95", ms(quantile(delivery, 0.95)), "ms"),
+        line(NAME, "gaps filled by /messages", board.gaps.get() as f64, "")
+            .note(format!("a /sync holds {TIMELINE_MAX} messages at most")),
     ];
     if let Some(cpu) = delivered.cpu_per(wanted.messages, 1_000.0) {
         lines.push(
@@ -159,8 +166,8 @@ async fn wait_until_seen(
     Ok(())
 }
 
-/// A member's /sync, over and over.
-async fn read(mut client: Client, member: usize, board: Rc<Board>) -> Result<()> {
+/// A member's /sync, over and over; gaps are filled as clients fill them.
+async fn read(mut client: Client, member: usize, room: String, board: Rc<Board>) -> Result<()> {
     let filter = json!({
         "presence": { "not_types": ["*"] },
         "room": { "state": { "lazy_load_members": true }, "timeline": { "limit": TIMELINE_MAX } },
@@ -170,18 +177,48 @@ async fn read(mut client: Client, member: usize, board: Rc<Board>) -> Result<()>
     loop {
         let path = format!("/_matrix/client/v3/sync?timeout=30000&filter={filter}{since}");
         let answer = client.must(Method::GET, &path, None).await?;
-        since = format!("&since={}", next_batch(&answer)?);
+        let is_limited = answer.windows(LIMITED.len()).any(|window| window == LIMITED);
         board.note_messages(member, &answer);
+        if is_limited && !since.is_empty() {
+            board.gaps.set(board.gaps.get() + 1);
+            fill_gap(&mut client, member, &room, &board, &answer).await?;
+        }
+        since = format!("&since={}", text_after(&answer, "next_batch")?);
+    }
+}
+
+async fn fill_gap(
+    client: &mut Client,
+    member: usize,
+    room: &str,
+    board: &Board,
+    answer: &[u8],
+) -> Result<()> {
+    let mut from = text_after(answer, "prev_batch")?;
+    loop {
+        let path = format!(
+            "/_matrix/client/v3/rooms/{}/messages?dir=b&limit={TIMELINE_MAX}&from={}",
+            encoded(room),
+            encoded(&from)
+        );
+        let page = client.must(Method::GET, &path, None).await?;
+        // A page with something known or without anything is where the gap ends.
+        if board.note_messages(member, &page) < TIMELINE_MAX {
+            return Ok(());
+        }
+        from = text_after(&page, "end")?;
     }
 }
 
 impl Board {
-    fn note_messages(&self, member: usize, answer: &[u8]) {
+    /// Note the messages in an answer; gives how many are new to this member.
+    fn note_messages(&self, member: usize, answer: &[u8]) -> usize {
         let now = Instant::now();
         let begun = self.begun.borrow();
         let seen = &mut self.seen_by.borrow_mut()[member];
         seen.resize(begun.len(), false);
         let mut rest = answer;
+        let mut found = 0;
         while let Some(at) = rest.windows(MARK.len()).position(|window| window == MARK) {
             rest = &rest[at + MARK.len()..];
             let digits = rest.get(..DIGITS).and_then(|text| std::str::from_utf8(text).ok());
@@ -191,10 +228,14 @@ impl Board {
             };
             if !std::mem::replace(seen, true) {
                 self.delivery_times.borrow_mut().push(now.duration_since(*begun));
-                self.seen.set(self.seen.get() + 1);
-                self.progress.notify_one();
+                found += 1;
             }
         }
+        if found > 0 {
+            self.seen.set(self.seen.get() + found);
+            self.progress.notify_one();
+        }
+        found
     }
 
     /// Who has not seen what.

@@ -10,7 +10,7 @@ type Keys = BTreeMap<OwnedOneTimeKeyId, Raw<OneTimeKey>>;
 /// Plain (unsigned) keys: the server looks at names and shapes only.
 fn keys(names: impl IntoIterator<Item = String>) -> Keys {
     let key = |name: String| {
-        let id = OneTimeKeyId::parse(format!("curve25519:{name}")).expect("an id").to_owned();
+        let id = OneTimeKeyId::parse(format!("curve25519:{name}")).expect("an id");
         (id, Raw::from_json_string(format!("\"key {name}\"")).expect("is JSON"))
     };
     names.into_iter().map(key).collect()

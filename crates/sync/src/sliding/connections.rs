@@ -16,8 +16,10 @@ use crate::{SyncError, SyncToken};
 
 /// Connections kept in memory (a few kB each). The longest unused one goes first.
 const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
-/// Answers that a client may still be at: the last one, and the one before if that got lost.
-const ANSWERS_MAX: usize = 2;
+/// Answers that a client may still be at: the last one, the one before if that got lost, and those
+/// to requests that it gave up while they were being answered (it asks anew with other wishes, and
+/// the given-up request may be the last to end).
+const ANSWERS_MAX: usize = 4;
 /// Bytes of a connection's name.
 const CONN_ID_BYTES_MAX: usize = 64;
 
@@ -136,6 +138,18 @@ mod tests {
             let again = connections.open(&request(Some(one.clone()))).expect("is known");
             connections.advance(&again, Known::default());
         }
+    }
+
+    #[test]
+    fn a_request_that_was_given_up_does_not_cost_the_answer_to_the_next() {
+        let connections = Connections::new();
+        let first = connections.open(&request(None)).expect("starts");
+        let one = connections.advance(&first, Known::default());
+        let given_up = connections.open(&request(Some(one.clone()))).expect("is known");
+        let anew = connections.open(&request(Some(one))).expect("is known");
+        let arrived = connections.advance(&anew, Known::default());
+        connections.advance(&given_up, Known::default());
+        connections.open(&request(Some(arrived))).expect("is known");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a room's timeline makes of events that belong together.
 
 use anyhow::{Context, Result};
-use blaupause_clients::{Person, bodies, item_of, message, scenario, text};
+use blaupause_clients::{Person, Talk, bodies, item_of, message, scenario, text, until};
 use matrix_sdk::{
     room::edit::EditedContent,
     ruma::{OwnedUserId, events::room::message::RoomMessageEventContentWithoutRelation},
@@ -163,7 +163,7 @@ async fn messages_of_two_writers_stand_in_one_order() {
         let alice = Person::new(server, "alice").await?;
         let bob = Person::new(server, "bob").await?;
         let (here, there) = talk(&alice, &bob, true).await?;
-        let write = async |talk: &blaupause_clients::Talk, name: &str| -> Result<()> {
+        let write = async |talk: &Talk, name: &str| -> Result<()> {
             for number in 0..8 {
                 talk.timeline.send(text(&format!("{name} {number}")).into()).await?;
             }
@@ -174,13 +174,16 @@ async fn messages_of_two_writers_stand_in_one_order() {
             talk.sees("alice 7").await?;
             talk.sees("bob 7").await?;
         }
-        let texts = async |talk: &blaupause_clients::Talk| -> Vec<String> {
+        let texts = async |talk: &Talk| -> Vec<String> {
             let items = talk.items().await;
             items.iter().filter_map(|item| message(item).map(ToOwned::to_owned)).collect()
         };
-        let shown = texts(&here).await;
-        assert_eq!(shown.len(), 16);
-        assert_eq!(shown, texts(&there).await);
+        // The library shows what it sent at the end until it hears of it from the server.
+        let shown = until("both see the same sixteen messages", async || {
+            let shown = texts(&here).await;
+            (shown.len() == 16 && shown == texts(&there).await).then_some(shown)
+        })
+        .await?;
         let of_alice: Vec<_> = shown.iter().filter(|body| body.starts_with("alice")).collect();
         assert!(of_alice.is_sorted(), "{of_alice:?}");
         Ok(())

@@ -26,10 +26,10 @@ impl Dirs {
     /// # Errors
     /// If there is neither `HOME` nor `XDG_CACHE_HOME`.
     pub fn find() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .context("xtask lies in a folder of the checkout")?;
         let var = |name| env::var_os(name).map(PathBuf::from);
+        // At run time: a shared build folder may hold the xtask of another checkout.
+        let manifest = var("CARGO_MANIFEST_DIR").context("start this as `cargo xtask`")?;
+        let root = manifest.parent().context("xtask lies in a folder of the checkout")?;
         let cache = cache(var("XDG_CACHE_HOME"), var("HOME"))
             .context("set HOME: RocksDB's library is kept in $HOME/.cache")?;
         Ok(Self::from_parts(root, cache, var("CARGO_TARGET_DIR")))
@@ -51,10 +51,48 @@ impl Dirs {
         Self { root: root.to_owned(), cache, target, clients_target }
     }
 
+    /// Make a build folder that another checkout used last fit for this one.
+    ///
+    /// Cargo tells by modification times whether a crate has to be built again, and gives the same
+    /// crate of two checkouts the same file names: without this, what the other checkout built
+    /// counts as fresh if this one's files are older.
+    ///
+    /// # Errors
+    /// The folder or a source file cannot be written.
+    pub fn claim_target(&self) -> Result<()> {
+        let stamp = self.target.join("checkout");
+        let root = self.root.to_string_lossy();
+        if std::fs::read_to_string(&stamp).is_ok_and(|last| last == root) {
+            return Ok(());
+        }
+        for folder in ["src", "crates", "tests", "xtask"] {
+            touch_sources(&self.root.join(folder), std::time::SystemTime::now())?;
+        }
+        std::fs::create_dir_all(&self.target)?;
+        std::fs::write(&stamp, &*root)?;
+        Ok(())
+    }
+
     /// The server's binary, built with the dev profile or for release.
     pub fn server(&self, release: bool) -> PathBuf {
         self.target.join(if release { "release" } else { "debug" }).join("blaupause")
     }
+}
+
+/// Set the modification time of all Rust files below a folder.
+fn touch_sources(folder: &Path, now: std::time::SystemTime) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let is_source = path.extension().is_some_and(|end| end == "rs");
+        let is_built = ["target", "node_modules"].iter().any(|name| entry.file_name() == *name);
+        if kind.is_dir() && !is_built {
+            touch_sources(&path, now)?;
+        } else if kind.is_file() && is_source {
+            std::fs::File::options().append(true).open(&path)?.set_modified(now)?;
+        }
+    }
+    Ok(())
 }
 
 /// The XDG rule: a relative `XDG_CACHE_HOME` counts as not set.

@@ -24,6 +24,7 @@ impl Tools {
     /// # Errors
     /// If something cannot be installed or built; the message says what to do.
     pub fn prepare(dirs: &Dirs) -> Result<Self> {
+        dirs.claim_target()?;
         system::ensure(&dirs.root)?;
         let library = rocksdb::ensure(dirs, &Pin::read(&dirs.root)?)?;
         Ok(Self { dirs: dirs.clone(), library })

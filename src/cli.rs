@@ -7,7 +7,7 @@ use ruma::OwnedServerName;
 
 use crate::{
     config::{self, Loaded},
-    generate, lifecycle, telemetry, user,
+    copy, generate, lifecycle, telemetry, user,
 };
 
 /// A Matrix homeserver for the public sector.
@@ -32,6 +32,9 @@ enum Command {
     /// Work on accounts.
     #[command(subcommand)]
     User(UserCommand),
+    /// Work on the database.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Print the version.
     Version,
 }
@@ -44,6 +47,10 @@ struct Serve {
     /// configuration this is how to learn the port.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// If the database's log is damaged, give up every write from the damage on, though it was
+    /// acknowledged. For one start, after such a message and only without a backup.
+    #[arg(long)]
+    cut_damaged_log: bool,
 }
 
 /// What a new configuration needs to know.
@@ -81,6 +88,26 @@ pub struct UserCreate {
     pub password_file: Option<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Move a site to another engine: copy everything, then compare both sides.
+    ///
+    /// The server must be stopped. If the copy is interrupted, the same command goes on where it
+    /// was; until it has ended, no server starts on the target.
+    Copy(StoreCopy),
+}
+
+/// From where to where.
+#[derive(Debug, Args)]
+pub struct StoreCopy {
+    /// The configuration the site had until now; its [storage] is read and not changed.
+    #[arg(long, value_name = "FILE")]
+    pub from: PathBuf,
+    /// The configuration the site will have; its [storage] must be empty.
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+}
+
 /// Run the command the process was started with.
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -91,6 +118,7 @@ pub fn run() -> ExitCode {
         }),
         Command::GenerateConfig(wanted) => generate::config(&wanted).map(|text| print!("{text}")),
         Command::User(UserCommand::Create(wanted)) => user::create(&wanted),
+        Command::Store(StoreCommand::Copy(wanted)) => copy::run(&wanted),
         Command::Version => {
             println!("blaupause {}", env!("CARGO_PKG_VERSION"));
             Ok(())
@@ -111,7 +139,7 @@ fn run_server(serve: &Serve) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    lifecycle::run(&loaded, serve.ready_file.as_deref())
+    lifecycle::run(&loaded, serve.ready_file.as_deref(), serve.cut_damaged_log)
 }
 
 /// To standard error, so that the output of a command stays clean.
@@ -137,10 +165,12 @@ mod tests {
         for line in [
             "blaupause serve --config a.toml",
             "blaupause serve --config a.toml --ready-file ready.json",
+            "blaupause serve --config a.toml --cut-damaged-log",
             "blaupause check-config a.toml",
             "blaupause generate-config --server-name example.org --data-dir /tmp/d --listen 127.0.0.1:8008",
             "blaupause user create alice --config a.toml",
             "blaupause user create alice --config a.toml --admin --password-file p",
+            "blaupause store copy --from a.toml --to b.toml",
             "blaupause version",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -156,6 +186,7 @@ mod tests {
             "blaupause generate-config --server-name a_b! --data-dir d --listen 127.0.0.1:1",
             "blaupause generate-config --server-name a --data-dir d --listen nowhere",
             "blaupause user create --config a.toml",
+            "blaupause store copy --from a.toml",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

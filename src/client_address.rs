@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use blaupause_api::{REQUEST_ID, RequestId};
 use http::HeaderMap;
 
 use crate::config::Net;
@@ -34,6 +35,16 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Net]) -> IpA
         }
     }
     client
+}
+
+/// The id that a trusted proxy gave the request, so that its log and ours can be read together.
+/// From everybody else it is not taken: whoever chooses ids can hide among others. Pure.
+pub fn request_id(peer: IpAddr, headers: &HeaderMap, trusted: &[Net]) -> Option<RequestId> {
+    let peer = peer.to_canonical();
+    if !trusted.iter().any(|net| net.contains(peer)) {
+        return None;
+    }
+    headers.get(REQUEST_ID).and_then(RequestId::from_proxy)
 }
 
 #[cfg(test)]
@@ -78,5 +89,16 @@ mod tests {
     fn garbage_in_the_header_ends_the_walk() {
         assert_eq!(seen("10.0.0.1", &["9.9.9.9, nonsense, 10.0.0.2"], &["10.0.0.0/8"]), "10.0.0.2");
         assert_eq!(seen("10.0.0.1", &[""], &["10.0.0.0/8"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_gives_requests_their_ids() {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_static("abc"));
+        let trusted: Vec<Net> = vec!["10.0.0.0/8".parse().expect("a net")];
+        let given = |peer: &str| request_id(peer.parse().expect("an address"), &headers, &trusted);
+        assert!(given("10.0.0.1").is_some());
+        assert!(given("::ffff:10.0.0.1").is_some());
+        assert_eq!(given("203.0.113.9"), None);
     }
 }

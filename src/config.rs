@@ -8,6 +8,7 @@ mod content;
 mod inert;
 mod network;
 mod people;
+mod postgres;
 mod problem;
 mod secrets;
 mod server;
@@ -22,13 +23,10 @@ use ruma::ServerName;
 use serde::{Deserialize, Serialize};
 
 pub use content::{DelayedEvents, LegacyMedia, Media, Rooms, UrlPreview};
-#[cfg(test)]
-pub use network::CreateRooms;
-pub use network::{AppServices, Federation, Policy, Push, Turn, WellKnown};
-#[cfg(test)]
-pub use people::Publish;
+pub use network::{AppServices, CreateRooms, Federation, Policy, Push, Rtc, Turn, WellKnown};
 pub use people::{
-    Directory, Login, Presence, Rate, RateLimits, Registration, RegistrationMode, ServerNotices,
+    Directory, Login, OAuth, Presence, Publish, Rate, RateLimits, Registration, RegistrationMode,
+    ServerNotices,
 };
 pub use problem::{Findings, Problem, Rejected, Source};
 pub use secrets::{Secret, Secrets};
@@ -47,6 +45,7 @@ pub struct Config {
     pub storage: Storage,
     pub registration: Registration,
     pub login: Login,
+    pub oauth: OAuth,
     pub rate_limits: RateLimits,
     pub policy: Policy,
     pub rooms: Rooms,
@@ -62,6 +61,7 @@ pub struct Config {
     pub app_services: AppServices,
     pub well_known: WellKnown,
     pub turn: Turn,
+    pub rtc: Rtc,
 }
 
 /// A configuration with which the server can start.
@@ -118,6 +118,7 @@ impl Config {
         self.storage.check(found);
         self.registration.check(found);
         self.login.check(found);
+        self.oauth.check(self.server.public_base_url.text(), found);
         self.rate_limits.check(found);
         self.rooms.check(found);
         self.server_notices.check(found);
@@ -127,6 +128,7 @@ impl Config {
         self.federation.check(found);
         self.well_known.check(found);
         self.turn.check(found);
+        self.rtc.check(found);
         self.check_together(found);
         self.check_files(found);
         inert::check(self, found);

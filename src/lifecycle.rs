@@ -2,7 +2,8 @@
 //!
 //! Start: lock, addresses, store, domains, workers, listeners, ready. Stop: not ready, no new
 //! connections, long polls answer, requests end, workers end, store closes. Every step of the
-//! server is one batch, so even the hard end loses nothing that was acknowledged.
+//! server is one batch, so even the hard end loses nothing that was acknowledged. A store that can
+//! never write again stops the server too: whoever restarts it makes the store read back its log.
 
 mod doors;
 mod signals;
@@ -10,6 +11,7 @@ mod signals;
 use std::{path::Path, time::Duration};
 
 use anyhow::Context;
+use blaupause_store::RocksLock;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -17,9 +19,8 @@ use self::{doors::Doors, signals::Signals};
 use crate::{
     config::{Engine, Limits, Loaded},
     listen::{Door, Serving},
-    lock,
     metrics::Telling,
-    wiring::{self, Server},
+    wiring::{self, Opening, Server},
 };
 
 /// After a stop was asked for, the process ends at the latest after this.
@@ -28,39 +29,56 @@ const STOP_HARD: Duration = Duration::from_secs(60);
 /// Files and sockets we ask the system for: one per connection, and the store's.
 const OPEN_FILES_WANTED: u64 = 65_536;
 
-/// Run the server until it is told to stop.
+/// Run the server until it is told to stop. `cut_damaged_log`: see [`Opening`].
 ///
 /// # Errors
 /// If something of the start fails, or the hard end was needed.
-pub fn run(loaded: &Loaded, ready_file: Option<&Path>) -> anyhow::Result<()> {
+pub fn run(
+    loaded: &Loaded,
+    ready_file: Option<&Path>,
+    cut_damaged_log: bool,
+) -> anyhow::Result<()> {
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("blaupause")
         .build()
         .context("cannot start the threads")?;
-    let outcome = runtime.block_on(serve(loaded, ready_file));
+    let outcome = runtime.block_on(serve(loaded, ready_file, cut_damaged_log));
     // What did not end in time must not hold up the end of the process.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(loaded: &Loaded, ready_file: Option<&Path>) -> anyhow::Result<()> {
+async fn serve(
+    loaded: &Loaded,
+    ready_file: Option<&Path>,
+    cut_damaged_log: bool,
+) -> anyhow::Result<()> {
     let config = &loaded.config;
     // First, so that a signal during the start stops the server instead of killing it half open.
     let mut signals = Signals::install()?;
-    let _lock = match config.storage.engine {
-        Engine::Rocksdb => Some(lock::take_or_fail(&config.storage.path)?),
-        Engine::Memory => None,
+    // Before the addresses: that another server runs says more than that one is taken.
+    let lock = match config.storage.engine {
+        Engine::Rocksdb => Some(RocksLock::take(&config.storage.path).context("storage.path")?),
+        Engine::Postgres | Engine::Memory => None,
     };
+    let opening = Opening { lock, cut_damaged_log };
     let doors = Doors::bind(config)?;
     let telling = Telling::new();
     let operators_stop = CancellationToken::new();
     open_operators(&config.limits, &telling, doors.operators, operators_stop.clone());
 
-    let stop = CancellationToken::new();
-    let server = wiring::build(loaded, stop.clone(), &telling).await?;
-    let serving = Serving::new(&config.limits, stop.clone(), telling.connections.clone());
+    let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
+    let server = tokio::select! {
+        built = wiring::build(loaded, opening, stop, &telling) => built?,
+        // A database on another machine may be waited for without end.
+        () = signals.stop_wanted(None) => {
+            tracing::info!("stopped before the start was complete");
+            return Ok(());
+        }
+    };
+    let serving = Serving::new(&config.limits, closing.clone(), telling.connections.clone());
     for door in doors.public {
         let answer = server.answer();
         serving.open(door, answer);
@@ -68,14 +86,18 @@ async fn serve(loaded: &Loaded, ready_file: Option<&Path>) -> anyhow::Result<()>
     telling.set_ready(true);
     doors.addresses.announce(config.server_name().as_str(), ready_file)?;
 
-    signals.stop_wanted(doors.tls_files.as_ref()).await;
-    let softly = stop_softly(&config.limits, &telling, &stop, &serving, server);
+    let failed = tokio::select! {
+        () = signals.stop_wanted(doors.tls_files.as_ref()) => false,
+        () = server.failed() => true,
+    };
+    let softly = stop_softly(&config.limits, &telling, &closing, &serving, server);
     let soft = tokio::select! {
         ended = timeout(STOP_HARD, softly) => ended.is_ok(),
         () = signals.stop_wanted(None) => false,
     };
     operators_stop.cancel();
     anyhow::ensure!(soft, "stopped hard: some work did not end; acknowledged writes are safe");
+    anyhow::ensure!(!failed, "stopped because the store cannot write any more; the log says why");
     tracing::info!("stopped");
     Ok(())
 }
@@ -92,14 +114,15 @@ fn open_operators(limits: &Limits, telling: &Telling, doors: Vec<Door>, stop: Ca
 async fn stop_softly(
     limits: &Limits,
     telling: &Telling,
-    stop: &CancellationToken,
+    closing: &CancellationToken,
     serving: &Serving,
     server: Server,
 ) {
     tracing::info!("stopping");
     telling.set_ready(false);
-    // Ends accepting and keep-alive; long polls answer now; workers end at their next safe point.
-    stop.cancel();
+    // Ends accepting and keep-alive. Requests go on, and so does what they may wait for.
+    closing.cancel();
+    server.answer_now();
     if timeout(limits.stop_timeout.duration(), serving.ended()).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }

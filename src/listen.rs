@@ -80,6 +80,7 @@ impl Door {
 pub struct Serving {
     builder: Builder<TokioExecutor>,
     handshake_timeout: Duration,
+    header_timeout: Duration,
     free: Arc<Semaphore>,
     /// Ends accepting and keep-alive.
     stop: CancellationToken,
@@ -93,6 +94,7 @@ impl Serving {
         Self {
             builder: http_builder(limits),
             handshake_timeout: limits.handshake_timeout.duration(),
+            header_timeout: limits.header_timeout.duration(),
             free: Arc::new(Semaphore::new(free)),
             stop,
             tasks: TaskTracker::new(),
@@ -185,7 +187,9 @@ impl Serving {
         B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
     {
         let requests = TaskTracker::new();
+        let begun = CancellationToken::new();
         let service = hyper::service::service_fn(|request| {
+            begun.cancel();
             // Held until the last byte of the answer's body was given to the connection.
             let running = requests.token();
             let answer = answer(peer, request);
@@ -203,6 +207,7 @@ impl Serving {
         let mut connection = std::pin::pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
+            () = self.no_request(&begun) => return,
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
@@ -213,6 +218,17 @@ impl Serving {
         };
         if let Err(error) = outcome {
             tracing::debug!(error, "a connection ended early");
+        }
+    }
+}
+
+impl Serving {
+    /// Returns if no request comes for as long as heads may take. hyper counts the time of each
+    /// HTTP/1 head, but not while it waits for the first bytes, which say whether it is HTTP/1 or
+    /// HTTP/2.
+    async fn no_request(&self, begun: &CancellationToken) {
+        if timeout(self.header_timeout, begun.cancelled()).await.is_ok() {
+            std::future::pending().await
         }
     }
 }

@@ -7,10 +7,10 @@
 mod cli;
 mod client_address;
 mod config;
+mod copy;
 mod generate;
 mod lifecycle;
 mod listen;
-mod lock;
 mod metrics;
 mod password;
 mod telemetry;

@@ -1,17 +1,19 @@
 //! The operators' listener: `/metrics` for Prometheus, `/health/live` and `/health/ready`.
 
+mod log;
 mod process;
 mod store;
 
 use std::{
     convert::Infallible,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
-use blaupause_store::Db;
+use blaupause_data::Data;
+use blaupause_store::{Db, Health};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -26,6 +28,7 @@ use prometheus_client::{
 pub struct Telling {
     registry: Arc<Mutex<Registry>>,
     ready: Arc<AtomicBool>,
+    store: Arc<OnceLock<Db>>,
     pub connections: Connections,
 }
 
@@ -78,13 +81,20 @@ impl Telling {
         Self {
             registry: Arc::new(Mutex::new(registry)),
             ready: Arc::new(AtomicBool::new(false)),
+            store: Arc::default(),
             connections,
         }
     }
 
-    /// Also tell about the database.
+    /// Also tell about the database; without one that takes writes the server is not ready.
     pub fn watch_store(&self, db: Db) {
+        let _ = self.store.set(db.clone()); // it is only given once
         self.registry.lock().register_collector(Box::new(store::Database(db)));
+    }
+
+    /// Also tell about the change log.
+    pub fn watch_log(&self, data: Data) {
+        self.registry.lock().register_collector(Box::new(log::ChangeLog(data)));
     }
 
     /// Also tell what another crate counts.
@@ -104,11 +114,28 @@ impl Telling {
         }
         Ok(match request.uri().path() {
             "/health/live" => text(StatusCode::OK, "live\n"),
-            "/health/ready" if self.ready.load(Ordering::SeqCst) => text(StatusCode::OK, "ready\n"),
-            "/health/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            "/health/ready" => self.readiness(),
             "/metrics" => self.metrics(),
             _ => text(StatusCode::NOT_FOUND, "/metrics, /health/live, /health/ready\n"),
         })
+    }
+
+    fn readiness(&self) -> Response<Full<Bytes>> {
+        if !self.ready.load(Ordering::SeqCst) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n");
+        }
+        match self.store.get().map_or(Health::Good, Db::health) {
+            Health::Good => text(StatusCode::OK, "ready\n"),
+            Health::LowSpace { .. } => {
+                text(StatusCode::OK, "ready, but little disk space is left\n")
+            }
+            Health::FullDisk { .. } => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "not ready: the disk is full\n")
+            }
+            Health::Failed(_) => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "not ready: the database cannot be written\n")
+            }
+        }
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {

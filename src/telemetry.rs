@@ -7,6 +7,9 @@ use crate::config::{Log, LogFormat};
 /// Overrides `log.filter` for one start.
 const FILTER_VARIABLE: &str = "BLAUPAUSE_LOG";
 
+/// At `debug` the database's driver writes every row into the log: no filter may ask for that.
+const NEVER_ROWS: [&str; 2] = ["tokio_postgres=info", "tokio_postgres::query=info"];
+
 /// Check a filter such as `info,blaupause_rooms=debug`.
 ///
 /// # Errors
@@ -23,7 +26,10 @@ pub fn parse_filter(filter: &str) -> Result<EnvFilter, String> {
 /// If the filter in the environment is wrong or logging was started before.
 pub fn start(log: &Log) -> anyhow::Result<()> {
     let filter = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| log.filter.clone());
-    let filter = parse_filter(&filter).map_err(anyhow::Error::msg)?;
+    let mut filter = parse_filter(&filter).map_err(anyhow::Error::msg)?;
+    for never in NEVER_ROWS {
+        filter = filter.add_directive(never.parse()?);
+    }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)

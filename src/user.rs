@@ -7,12 +7,12 @@
 mod running;
 
 use anyhow::{Context, bail};
+use blaupause_store::{PgError, RocksLock, StoreError};
 use zeroize::Zeroizing;
 
 use crate::{
     cli::{UserCreate, print_warnings},
     config::{self, Engine, Loaded},
-    lock::{self, Taken},
     password, wiring,
 };
 
@@ -52,8 +52,18 @@ async fn create_where_possible(loaded: &Loaded, account: &Account<'_>) -> anyhow
     if loaded.config.storage.engine == Engine::Memory {
         bail!("storage.engine is \"memory\": there is nothing to keep an account in");
     }
-    match lock::take(&loaded.config.storage.path)? {
-        Taken::Ours(_lock) => wiring::create_user(loaded, account).await,
-        Taken::Busy => running::create(loaded, account).await,
+    if loaded.config.storage.engine == Engine::Postgres {
+        let made = wiring::create_user(loaded, None, account).await;
+        return match made {
+            Err(error) if matches!(error.downcast_ref(), Some(PgError::InUse { .. })) => {
+                running::create(loaded, account).await
+            }
+            made => made,
+        };
+    }
+    match RocksLock::take(&loaded.config.storage.path) {
+        Ok(lock) => wiring::create_user(loaded, Some(lock), account).await,
+        Err(StoreError::InUse { .. }) => running::create(loaded, account).await,
+        Err(error) => Err(error).context("storage.path"),
     }
 }

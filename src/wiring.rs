@@ -6,7 +6,9 @@
 
 mod settings;
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{
+    convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration,
+};
 
 use anyhow::{Context, bail};
 use axum::{Router, body::Body};
@@ -17,15 +19,18 @@ use blaupause_e2ee::E2ee;
 use blaupause_media::Media;
 use blaupause_notify::Notify;
 use blaupause_rooms::Rooms;
-use blaupause_store::{Db, MemStore, RocksSettings, RocksStore};
+use blaupause_store::{
+    DamagedLog, Db, MemStore, PgStore, RocksLock, RocksSettings, RocksStore, SpaceLimits,
+};
 use blaupause_sync::Sync;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
 use crate::{
-    client_address::client_address,
+    client_address::{client_address, request_id},
     config::{Config, Engine, Loaded, Net, Size},
     metrics::Telling,
     user::Account,
@@ -36,29 +41,47 @@ pub struct Server {
     db: Db,
     router: Router,
     trusted_proxies: Arc<[Net]>,
+    answer_now: CancellationToken,
+    stop: CancellationToken,
     workers: TaskTracker,
 }
+
+/// How the store is opened.
+#[derive(Debug, Default)]
+pub struct Opening {
+    /// The database's lock, if it was taken before.
+    pub lock: Option<RocksLock>,
+    /// Give up acknowledged writes if the log is damaged.
+    pub cut_damaged_log: bool,
+}
+
+/// Workers end at their next safe point, which is at most one batch away.
+const WORKERS_END: Duration = Duration::from_secs(10);
 
 /// An answer on its way.
 pub type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-/// Build the server and start its workers. `stop` ends long polls and workers.
+/// Build the server and start its workers. `stop` ends the workers; `opening` says how the
+/// store is opened.
 ///
 /// # Errors
 /// If the store or the media folder cannot be opened, or the data belongs to another server name.
 pub async fn build(
     loaded: &Loaded,
+    opening: Opening,
     stop: CancellationToken,
     telling: &Telling,
 ) -> anyhow::Result<Server> {
     let config = &loaded.config;
 
     // level 0: the engine
-    let env = Env::system(stop);
-    let db = open_store(config, &env).await?;
+    let env = Env::system(stop.clone());
+    let answer_now = env.answer_now().clone();
+    let db = open_store(config, opening, &env).await?;
     telling.watch_store(db.clone());
     // level 1: typed rows over it
     let data = Data::open(db.clone(), config.server_name(), env).await?;
+    telling.watch_log(data.clone());
     // level 2: people
     let accounts = Accounts::new(data.clone(), settings::accounts(loaded));
     // level 3: rooms, keys, files, and what deserves attention
@@ -67,7 +90,8 @@ pub async fn build(
     let media = Media::open(data.clone(), settings::media(config))
         .await
         .with_context(|| format!("media.path: cannot use {}", config.media.path.display()))?;
-    let notify = Notify::new(data.clone(), accounts.clone(), rooms.clone());
+    let notify =
+        Notify::with(data.clone(), accounts.clone(), rooms.clone(), settings::notify(config));
     // level 4: what a client has not seen. Last, so that the others' caches have forgotten what
     // changed before a client is woken to look again.
     let sync =
@@ -77,6 +101,8 @@ pub async fn build(
     workers.spawn(accounts.clone().housekeeping());
     let follower = rooms.clone();
     workers.spawn(async move { follower.run_follower().await });
+    let log = data.clone();
+    workers.spawn(async move { log.run_log_pruner().await });
     workers.close();
     // level 5: HTTP
     let metrics = telling.register(HttpMetrics::register);
@@ -84,7 +110,8 @@ pub async fn build(
     let app =
         App::new(Parts { data, accounts, rooms, e2ee, media, sync, notify, settings, metrics });
     let trusted_proxies = config.server.trusted_proxies.as_slice().into();
-    Ok(Server { db, router: blaupause_api::router(app), trusted_proxies, workers })
+    let router = blaupause_api::router(app);
+    Ok(Server { db, router, trusted_proxies, answer_now, stop, workers })
 }
 
 impl Server {
@@ -97,15 +124,32 @@ impl Server {
         move |peer, request| {
             let mut request = request.map(Body::new);
             let address = client_address(peer.ip(), request.headers(), &trusted);
+            if let Some(id) = request_id(peer.ip(), request.headers(), &trusted) {
+                request.extensions_mut().insert(id);
+            }
             request.extensions_mut().insert(ClientAddress(address));
             let mut router = router.clone();
             Box::pin(async move { router.call(request).await })
         }
     }
 
-    /// Wait for the workers, then finish the queued batches and close the engine.
+    /// Who waits for news answers now.
+    pub fn answer_now(&self) {
+        self.answer_now.cancel();
+    }
+
+    /// Resolves when the store will never take writes again: only a new start may help.
+    pub async fn failed(&self) {
+        self.db.failed().await;
+    }
+
+    /// End the workers, then finish the queued batches and close the engine. For when no request
+    /// runs any more.
     pub async fn close(self) {
-        self.workers.wait().await;
+        self.stop.cancel();
+        if timeout(WORKERS_END, self.workers.wait()).await.is_err() {
+            tracing::warn!("some workers did not end in time");
+        }
         self.db.close().await;
     }
 }
@@ -114,9 +158,14 @@ impl Server {
 ///
 /// # Errors
 /// If the store cannot be opened, or the name is taken or impossible.
-pub async fn create_user(loaded: &Loaded, account: &Account<'_>) -> anyhow::Result<String> {
+pub async fn create_user(
+    loaded: &Loaded,
+    lock: Option<RocksLock>,
+    account: &Account<'_>,
+) -> anyhow::Result<String> {
     let env = Env::system(CancellationToken::new());
-    let db = open_store(&loaded.config, &env).await?;
+    let opening = Opening { lock, ..Opening::default() };
+    let db = open_store(&loaded.config, opening, &env).await?;
     let data = Data::open(db.clone(), loaded.config.server_name(), env).await?;
     let accounts = Accounts::new(data, settings::accounts(loaded));
     let new = NewAccount {
@@ -132,10 +181,19 @@ pub async fn create_user(loaded: &Loaded, account: &Account<'_>) -> anyhow::Resu
     }
 }
 
-async fn open_store(config: &Config, env: &Env) -> anyhow::Result<Db> {
+/// Open the engine that the configuration names.
+///
+/// # Errors
+/// If it cannot be opened.
+pub async fn open_store(config: &Config, opening: Opening, env: &Env) -> anyhow::Result<Db> {
     let storage = &config.storage;
-    if storage.engine == Engine::Memory {
-        return Ok(Db::Mem(MemStore::new()));
+    match storage.engine {
+        Engine::Memory => return Ok(Db::Mem(MemStore::new())),
+        Engine::Postgres => {
+            let opened = PgStore::open(storage.postgres.settings()).await;
+            return Ok(Db::Pg(opened.context("storage.postgres")?));
+        }
+        Engine::Rocksdb => {}
     }
     let settings = RocksSettings {
         path: storage.path.clone(),
@@ -143,9 +201,19 @@ async fn open_store(config: &Config, env: &Env) -> anyhow::Result<Db> {
         cache_bytes: bytes(storage.cache_size),
         write_buffer_bytes: bytes(storage.write_buffer_size),
         background_jobs: storage.background_jobs,
+        space: SpaceLimits {
+            low_bytes: storage.free_space_low.bytes(),
+            min_bytes: storage.free_space_min.bytes(),
+            reserve_bytes: storage.reserve_size.bytes(),
+        },
+        damaged_log: if opening.cut_damaged_log { DamagedLog::Cut } else { DamagedLog::Refuse },
     };
     // Reading back the log may take seconds, and the operators' listener must answer meanwhile.
-    let opened = env.cpu(move || RocksStore::open(settings)).await;
+    let opened = env.cpu(move || match opening.lock {
+        Some(lock) => RocksStore::open_locked(settings, lock),
+        None => RocksStore::open(settings),
+    });
+    let opened = opened.await;
     let store = opened.with_context(|| {
         format!("storage.path: cannot open the database {}", storage.path.display())
     })?;

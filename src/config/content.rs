@@ -142,15 +142,8 @@ impl UrlPreview {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DelayedEvents {
     pub enabled: bool,
-    pub delay_max: Period,
-}
-
-impl Default for DelayedEvents {
-    fn default() -> Self {
-        Self { enabled: false, delay_max: Period::hours(24) }
-    }
 }

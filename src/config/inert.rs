@@ -1,68 +1,37 @@
 //! Keys whose function this version does not have yet.
 //!
-//! They are in the schema so that one file fits a conformance run and the coming versions. Nobody
-//! must believe in a function that is not there: a key that *opens* something and is set to more
-//! than its default is a warning, a key that *forbids* something stops the start. Whoever builds a
-//! function deletes its lines here.
+//! They are in the schema because a conformance run sets them (docs/operations/configure.md), and
+//! one file shall fit it and the coming versions. Nobody must believe in a function that is not
+//! there: set to more than its default, each is a warning. All of them open something; a key that
+//! forbids something must not be here. Whoever builds a function deletes its lines.
 
 use toml::{Table, Value};
 
 use super::{Config, Findings};
 
-/// Whether believing in the key does harm.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum If {
-    /// Something is missing that somebody will notice.
-    Opens,
-    /// Something is allowed that the operator believes to be forbidden.
-    Forbids,
-}
-
-const INERT: [(&str, If); 27] = [
-    ("server.extra_ca_file", If::Opens),
-    ("rate_limits.presence", If::Opens),
-    ("rate_limits.delayed_events", If::Opens),
-    ("rate_limits.user_directory", If::Opens),
-    ("rate_limits.federation", If::Opens),
-    ("policy.create_rooms", If::Forbids),
-    ("directory.publish", If::Forbids),
-    ("directory.public_rooms_over_federation", If::Opens),
-    ("presence.federation", If::Opens),
-    ("delayed_events.enabled", If::Opens),
-    ("delayed_events.delay_max", If::Opens),
-    ("server_notices.enabled", If::Opens),
-    ("server_notices.localpart", If::Opens),
-    ("server_notices.display_name", If::Opens),
-    ("server_notices.room_name", If::Opens),
-    ("url_preview.enabled", If::Opens),
-    ("url_preview.allow_private_addresses", If::Opens),
-    // Without federation nobody is talked with, so allow and deny forbid nothing that happens.
-    ("federation.allow", If::Opens),
-    ("federation.deny", If::Opens),
-    ("federation.allow_private_addresses", If::Opens),
-    ("federation.notary_servers", If::Opens),
-    ("federation.device_names", If::Opens),
-    ("federation.request_timeout", If::Opens),
-    ("federation.retry_backoff_min", If::Opens),
-    ("federation.retry_backoff_max", If::Opens),
-    ("push.allow_private_addresses", If::Opens),
-    ("app_services.directory", If::Opens),
+const INERT: [&str; 15] = [
+    "server.extra_ca_file",
+    "directory.public_rooms_over_federation",
+    "presence.federation",
+    "delayed_events.enabled",
+    "server_notices.enabled",
+    "server_notices.localpart",
+    "server_notices.room_name",
+    "url_preview.enabled",
+    "url_preview.allow_private_addresses",
+    "federation.allow_private_addresses",
+    "federation.device_names",
+    "federation.retry_backoff_min",
+    "federation.retry_backoff_max",
+    "push.allow_private_addresses",
+    "app_services.directory",
 ];
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let (given, default) = (table(config), table(&Config::default()));
-    for (key, harm) in INERT {
-        if value(&given, key) == value(&default, key) {
-            continue;
-        }
-        match harm {
-            If::Opens => {
-                found.warn(key, "has no effect: this version does not have its function yet")
-            }
-            If::Forbids => found.error(
-                key,
-                "this version cannot enforce it yet; remove the key if that is acceptable",
-            ),
+    for key in INERT {
+        if value(&given, key) != value(&default, key) {
+            found.warn(key, "has no effect: this version does not have its function yet");
         }
     }
 }
@@ -81,12 +50,11 @@ fn value<'t>(table: &'t Table, dotted: &str) -> Option<&'t Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CreateRooms, Publish};
 
     #[test]
     fn every_inert_key_is_a_key() {
         let table = table(&Config::default());
-        for (key, _) in INERT {
+        for key in INERT {
             assert!(value(&table, key).is_some(), "{key}");
         }
     }
@@ -100,16 +68,5 @@ mod tests {
         assert!(found.errors.is_empty());
         assert_eq!(found.warnings.len(), 1);
         assert_eq!(found.warnings[0].0, "url_preview.enabled");
-    }
-
-    #[test]
-    fn what_cannot_be_forbidden_yet_stops_the_start() {
-        let mut config = Config::default();
-        config.policy.create_rooms = CreateRooms::Admins;
-        config.directory.publish = Publish::Nobody;
-        let mut found = Findings::default();
-        check(&config, &mut found);
-        let keys: Vec<&str> = found.errors.iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(keys, ["policy.create_rooms", "directory.publish"]);
     }
 }

@@ -1,4 +1,5 @@
-//! `[federation]`, `[policy]`, `[push]`, `[app_services]`, `[well_known]`, `[turn]`: the others.
+//! `[federation]`, `[policy]`, `[push]`, `[app_services]`, `[well_known]`, `[turn]`, `[rtc]`:
+//! the others.
 
 use std::path::PathBuf;
 
@@ -11,18 +12,10 @@ use super::{Findings, Maybe, Period, server::check_url};
 #[serde(deny_unknown_fields, default)]
 pub struct Federation {
     pub enabled: bool,
-    /// The only servers we talk with, `*.example.org` for all below a name. Empty: all.
-    pub allow: Vec<String>,
-    /// Servers we never talk with; goes before `allow`.
-    pub deny: Vec<String>,
     /// Whether other servers may lie on private addresses.
     pub allow_private_addresses: bool,
-    /// Servers asked for signing keys that their owner does not answer for.
-    pub notary_servers: Vec<OwnedServerName>,
     /// Whether other servers learn the names of people's devices.
     pub device_names: bool,
-    /// How long one request to another server may take.
-    pub request_timeout: Period,
     /// The pause after the first failed request; it doubles with each further one …
     pub retry_backoff_min: Period,
     /// … up to this.
@@ -33,12 +26,8 @@ impl Default for Federation {
     fn default() -> Self {
         Self {
             enabled: true,
-            allow: Vec::new(),
-            deny: Vec::new(),
             allow_private_addresses: false,
-            notary_servers: Vec::new(),
             device_names: false,
-            request_timeout: Period::seconds(30),
             retry_backoff_min: Period::seconds(5),
             retry_backoff_max: Period::hours(1),
         }
@@ -47,22 +36,6 @@ impl Default for Federation {
 
 impl Federation {
     pub(super) fn check(&self, found: &mut Findings) {
-        for (key, patterns) in [("federation.allow", &self.allow), ("federation.deny", &self.deny)]
-        {
-            for pattern in patterns {
-                if !is_server_pattern(pattern) {
-                    found.error(
-                        key,
-                        format!(
-                            "`{pattern}` is not a server name or a pattern like \"*.example.org\""
-                        ),
-                    );
-                }
-            }
-        }
-        if self.request_timeout < Period::seconds(1) {
-            found.error("federation.request_timeout", "must be at least 1s");
-        }
         if self.retry_backoff_min < Period::seconds(1) {
             found.error("federation.retry_backoff_min", "must be at least 1s");
         }
@@ -81,12 +54,6 @@ impl Federation {
     }
 }
 
-/// A server name; `*.` in front means every name below it.
-fn is_server_pattern(pattern: &str) -> bool {
-    let name = pattern.strip_prefix("*.").unwrap_or(pattern);
-    OwnedServerName::try_from(name).is_ok()
-}
-
 /// House rules.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -103,12 +70,14 @@ pub enum CreateRooms {
     Admins,
 }
 
-/// Messages to the push gateways that clients name.
+/// What people are notified of, and the push gateways that clients name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Push {
     /// Whether a gateway may lie on a private address.
     pub allow_private_addresses: bool,
+    /// Whether people subscribe to threads and hear of no others (MSC4306).
+    pub thread_subscriptions: bool,
 }
 
 /// Bridges and bots with a registration file.
@@ -179,6 +148,22 @@ impl Turn {
         }
         if self.lifetime < Period::minutes(1) {
             found.error("turn.lifetime", "must be at least 1m");
+        }
+    }
+}
+
+/// Backends for calls with many people (MSC4143, MatrixRTC).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rtc {
+    /// Services that let people into rooms of a LiveKit server, the preferred one first.
+    pub livekit_service_urls: Vec<String>,
+}
+
+impl Rtc {
+    pub(super) fn check(&self, found: &mut Findings) {
+        for url in &self.livekit_service_urls {
+            check_url(found, "rtc.livekit_service_urls", url);
         }
     }
 }

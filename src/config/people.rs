@@ -1,4 +1,4 @@
-//! `[registration]`, `[login]`, `[rate_limits]`, `[presence]`, `[directory]`, `[server_notices]`:
+//! `[registration]`, `[login]`, `[oauth]`, `[rate_limits]`, `[presence]`, `[directory]`, `[server_notices]`:
 //! what people may do.
 
 use std::path::PathBuf;
@@ -79,6 +79,31 @@ impl Default for Login {
             access_token_lifetime: Period::minutes(5),
             refresh_token_lifetime: Period::days(90),
             argon2: Argon2::default(),
+        }
+    }
+}
+
+/// The OAuth 2.0 server and its pages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OAuth {
+    pub enabled: bool,
+}
+
+impl OAuth {
+    /// `base_url`: where the server is seen from outside.
+    pub(super) fn check(&self, base_url: Option<&str>, found: &mut Findings) {
+        if !self.enabled {
+            return;
+        }
+        let Some(base_url) = base_url else {
+            let text = "needs server.public_base_url: clients are told whole addresses";
+            return found.error("oauth.enabled", text);
+        };
+        let rest = base_url.split_once("://").map_or("", |(_, rest)| rest);
+        if rest.trim_end_matches('/').contains(['/', '?', '#']) {
+            let text = "must not have a path, because oauth.enabled puts pages at /account/";
+            found.error("server.public_base_url", text);
         }
     }
 }
@@ -166,6 +191,10 @@ pub struct RateLimits {
     pub login: Rate,
     /// Failed logins, per account.
     pub login_failed: Rate,
+    /// Failed logins, per address.
+    pub login_failed_address: Rate,
+    /// Access tokens that nobody has, per address.
+    pub unknown_token: Rate,
     /// Per address.
     pub registration: Rate,
     /// Per user.
@@ -176,14 +205,10 @@ pub struct RateLimits {
     pub room_creation: Rate,
     /// Per user.
     pub presence: Rate,
-    /// Per user.
-    pub delayed_events: Rate,
     /// Searches in the user directory, per user.
     pub user_directory: Rate,
     /// Media uploads, per user.
     pub media_upload: Rate,
-    /// Requests of one other server.
-    pub federation: Rate,
 }
 
 impl Default for RateLimits {
@@ -193,15 +218,15 @@ impl Default for RateLimits {
             message: rate(5.0, 50),
             login: rate(0.2, 20),
             login_failed: rate(0.1, 5),
+            login_failed_address: rate(0.1, 20),
+            unknown_token: rate(1.0, 100),
             registration: rate(0.1, 5),
             join: rate(0.5, 20),
             invite: rate(0.5, 50),
             room_creation: rate(0.1, 20),
             presence: rate(0.5, 10),
-            delayed_events: rate(1.0, 10),
             user_directory: rate(1.0, 30),
             media_upload: rate(1.0, 50),
-            federation: rate(50.0, 500),
         }
     }
 }
@@ -229,15 +254,15 @@ impl RateLimits {
             ("message", self.message),
             ("login", self.login),
             ("login_failed", self.login_failed),
+            ("login_failed_address", self.login_failed_address),
+            ("unknown_token", self.unknown_token),
             ("registration", self.registration),
             ("join", self.join),
             ("invite", self.invite),
             ("room_creation", self.room_creation),
             ("presence", self.presence),
-            ("delayed_events", self.delayed_events),
             ("user_directory", self.user_directory),
             ("media_upload", self.media_upload),
-            ("federation", self.federation),
         ]
     }
 }
@@ -283,7 +308,6 @@ pub enum Publish {
 pub struct ServerNotices {
     pub enabled: bool,
     pub localpart: String,
-    pub display_name: String,
     pub room_name: String,
 }
 
@@ -292,7 +316,6 @@ impl Default for ServerNotices {
         Self {
             enabled: false,
             localpart: "notices".to_owned(),
-            display_name: "Notices".to_owned(),
             room_name: "Notices of the server".to_owned(),
         }
     }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use ruma::OwnedServerName;
 use serde::{Deserialize, Serialize};
 
-use super::{Findings, Maybe, Net, Period, Size};
+use super::{Findings, Maybe, Net, Period, Size, postgres::Postgres};
 
 /// Who the server is and where it listens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -211,6 +211,14 @@ pub struct Storage {
     pub write_buffer_size: Size,
     /// Threads that write and merge table files.
     pub background_jobs: u16,
+    /// Free space below which large writes and media are refused.
+    pub free_space_low: Size,
+    /// Free space below which all writes are refused.
+    pub free_space_min: Size,
+    /// A file that is given up when the disk is full.
+    pub reserve_size: Size,
+    /// Used if `engine` says so.
+    pub postgres: Postgres,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,6 +226,7 @@ pub struct Storage {
 pub enum Engine {
     #[default]
     Rocksdb,
+    Postgres,
     /// For tests: everything is gone at the stop.
     Memory,
 }
@@ -231,6 +240,10 @@ impl Default for Storage {
             cache_size: Size::mib(256),
             write_buffer_size: Size::mib(128),
             background_jobs: 4,
+            free_space_low: Size::mib(2 << 10),
+            free_space_min: Size::mib(512),
+            reserve_size: Size::mib(128),
+            postgres: Postgres::default(),
         }
     }
 }
@@ -245,6 +258,7 @@ impl Storage {
                 found.error("storage.path", "must be set");
             }
             Engine::Rocksdb => {}
+            Engine::Postgres => self.postgres.check(found),
         }
         for (key, size) in [
             ("storage.cache_size", self.cache_size),
@@ -253,6 +267,9 @@ impl Storage {
             if size < Size::mib(8) {
                 found.error(key, "must be at least 8 MiB");
             }
+        }
+        if self.free_space_low < self.free_space_min {
+            found.error("storage.free_space_low", "must not be less than free_space_min");
         }
         // With fewer than two, merging blocks flushing, and writers wait for both.
         if !(2..=64).contains(&self.background_jobs) {

@@ -113,7 +113,11 @@ fn an_impossible_value_is_named_with_file_and_line() {
             4,
             "rate_limits.message.per_second",
         ),
-        ("[server]\nname = \"a.org\"\n[federation]\nallow = [\"a b\"]\n", 4, "federation.allow"),
+        (
+            "[server]\nname = \"a.org\"\n[rtc]\nlivekit_service_urls = [\"a b\"]\n",
+            4,
+            "rtc.livekit_service_urls",
+        ),
         (
             "[server]\nname = \"a.org\"\n[tls]\nlisten = [\"[::]:8448\"]\ncert_file = \"\"\nkey_file = \"/dev/null\"",
             5,

@@ -4,7 +4,7 @@ use blaupause_accounts as accounts;
 use blaupause_api as api;
 use serde_json::{Map, json};
 
-use crate::config::{Config, Loaded, Rate, RegistrationMode, Secret};
+use crate::config::{Config, CreateRooms, Loaded, Publish, Rate, RegistrationMode, Secret};
 
 fn secret(secret: &Secret) -> accounts::Secret {
     accounts::Secret::new(secret.reveal().to_owned())
@@ -46,6 +46,10 @@ pub fn rooms(config: &Config) -> blaupause_rooms::Settings {
     blaupause_rooms::Settings { default_version: config.rooms.default_version.clone() }
 }
 
+pub fn notify(config: &Config) -> blaupause_notify::Settings {
+    blaupause_notify::Settings { thread_subscriptions: config.push.thread_subscriptions }
+}
+
 pub fn media(config: &Config) -> blaupause_media::Settings {
     let media = &config.media;
     let millis = |period: crate::config::Period| {
@@ -57,6 +61,7 @@ pub fn media(config: &Config) -> blaupause_media::Settings {
         unused_expires_ms: millis(media.pending_lifetime),
         pending_per_user_max: media.pending_per_user_max,
         thumbnail_source_pixels_max: media.thumbnails.source_pixels_max,
+        free_bytes_min: config.storage.free_space_low.bytes(),
     }
 }
 
@@ -71,10 +76,31 @@ pub fn api(loaded: &Loaded) -> api::Settings {
         well_known: well_known(config),
         rate_limits: config.rate_limits.enabled.then(|| rate_limits(config)),
         turn: turn.filter(|turn| !turn.uris.is_empty()),
-        rtc_foci: Vec::new(),
+        rtc: config.rtc.livekit_service_urls.iter().map(livekit).collect(),
+        create_rooms: match config.policy.create_rooms {
+            CreateRooms::Everyone => api::Who::Everyone,
+            CreateRooms::Admins => api::Who::Admins,
+        },
+        publish_rooms: match config.directory.publish {
+            Publish::Everyone => api::Who::Everyone,
+            Publish::Admins => api::Who::Admins,
+            Publish::Nobody => api::Who::Nobody,
+        },
+        oauth: oauth(config),
+        federation_off: !config.federation.enabled,
         legacy_media: config.legacy_media.enabled,
         public_rooms_without_auth: config.directory.public_rooms_without_login,
     }
+}
+
+#[expect(clippy::ptr_arg, reason = "mapped over a list of strings")]
+fn livekit(service_url: &String) -> api::LiveKit {
+    api::LiveKit { service_url: service_url.clone() }
+}
+
+fn oauth(config: &Config) -> Option<api::OAuth> {
+    let base_url = config.server.public_base_url.text().filter(|_| config.oauth.enabled)?;
+    Some(api::OAuth { base_url: base_url.trim_end_matches('/').to_owned() })
 }
 
 fn well_known(config: &Config) -> api::WellKnown {
@@ -104,12 +130,16 @@ fn rate_limits(config: &Config) -> api::RateLimits {
     let limit =
         |rate: &Rate| api::RateLimit { per_second: rate.per_second, burst: f64::from(rate.burst) };
     api::RateLimits {
-        login: limit(&limits.login),
-        registration: limit(&limits.registration),
         message: limit(&limits.message),
+        login: limit(&limits.login),
+        login_failed: limit(&limits.login_failed_address),
+        registration: limit(&limits.registration),
         join: limit(&limits.join),
         invite: limit(&limits.invite),
-        create_room: limit(&limits.room_creation),
-        media_create: limit(&limits.media_upload),
+        room_creation: limit(&limits.room_creation),
+        presence: limit(&limits.presence),
+        user_directory: limit(&limits.user_directory),
+        media_upload: limit(&limits.media_upload),
+        unknown_token: limit(&limits.unknown_token),
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::{
     http::{Client, encoded},
     people::{self, PASSWORD, Person},
+    place::Place,
     placeholders::Names,
     server::{Server, create_admin, open_to_everybody},
 };
@@ -24,7 +24,7 @@ pub struct Fixture {
     pub alice: Person,
     pub names: Names,
     next_txn: AtomicU64,
-    _folder: TempDir,
+    _folder: Place,
 }
 
 impl Fixture {

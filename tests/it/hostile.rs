@@ -1,6 +1,7 @@
 //! Every client endpoint against every kind of wrong input: whatever comes, the answer is an
 //! answer, below 500, and says its error as the spec wants it said.
 
+mod routes;
 mod wrong;
 
 use std::io;

@@ -1,7 +1,7 @@
 //! SIGKILL under load: what was answered 200 is there after the restart, in order, once.
 
 mod load;
-mod proof;
+pub mod proof;
 
 use std::sync::{
     Mutex,
@@ -27,25 +27,25 @@ const MESSAGES_MIN: u64 = 60;
 const MESSAGES_MORE_MAX: u64 = 240;
 
 /// Who and what is on the server over all rounds.
-struct World {
-    alice: Person,
-    bob: Person,
-    rooms: Vec<String>,
+pub struct World {
+    pub alice: Person,
+    pub bob: Person,
+    pub rooms: Vec<String>,
     /// Grows with every question and every answer: which was before which.
     clock: AtomicU64,
-    acknowledged: AtomicU64,
-    messages: Mutex<Vec<Message>>,
+    pub acknowledged: AtomicU64,
+    pub messages: Mutex<Vec<Message>>,
     others: Mutex<Others>,
 }
 
 /// A message that a sender tried to send.
 #[derive(Clone)]
-struct Message {
-    room: usize,
-    txn: String,
-    asked_at: u64,
+pub struct Message {
+    pub room: usize,
+    pub txn: String,
+    pub asked_at: u64,
     /// When and with which event id it was answered; without an answer it may be there or not.
-    answer: Option<(u64, String)>,
+    pub answer: Option<(u64, String)>,
 }
 
 /// What else was answered 200.
@@ -66,7 +66,7 @@ struct Others {
 }
 
 impl World {
-    fn new(server: &Server) -> Self {
+    pub fn new(server: &Server) -> Self {
         let mut client = server.client();
         let alice = people::register(&mut client, "alice");
         let bob = people::register(&mut client, "bob");
@@ -83,7 +83,7 @@ impl World {
         }
     }
 
-    fn tick(&self) -> u64 {
+    pub fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::SeqCst)
     }
 }

@@ -1,34 +1,49 @@
 //! Starting, answering, stopping.
 
-use std::{fs, io::Write, net::TcpStream, path::PathBuf};
-
-use serde_json::json;
-use tempfile::TempDir;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+};
 
 use crate::{
     http::{Ask, Client},
+    place::{Engine, Place},
     program::{Running, complaint, exchange, get, run},
     server::open_to_everybody,
 };
+use serde_json::json;
 
 /// A configuration on free ports, with JSON logs, in a folder of its own.
-pub fn configured(extra: &str) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("b.toml");
-    let data = folder.path().display();
+pub fn configured(extra: &str) -> (Place, PathBuf) {
+    let place = Place::new();
+    let file = configured_at(&place, extra);
+    (place, file)
+}
+
+/// The same with its data in a place that exists; gives the file.
+pub fn configured_at(place: &Place, extra: &str) -> PathBuf {
+    configured_with(place, &place.section(), extra)
+}
+
+/// The same with a store of somebody else's.
+pub fn configured_with(place: &Place, store: &str, extra: &str) -> PathBuf {
+    let file = place.path().join("b.toml");
+    let data = place.path().display();
     let text = format!(
         "[server]\nname = \"example.org\"\nlisten = [\"127.0.0.1:0\"]\n\
          [metrics]\nlisten = [\"127.0.0.1:0\"]\n\
          [log]\nformat = \"json\"\n\
-         [storage]\npath = \"{data}/db\"\n[media]\npath = \"{data}/media\"\n{extra}"
+         {store}[media]\npath = \"{data}/media\"\n{extra}"
     );
     fs::write(&file, text).expect("written");
-    (folder, file)
+    file
 }
 
-fn started(extra: &str) -> (TempDir, Running) {
-    let (folder, file) = configured(extra);
-    (folder, Running::start(&file, None))
+fn started(extra: &str) -> (Place, Running) {
+    let (place, file) = configured(extra);
+    (place, Running::start(&file, None))
 }
 
 #[test]
@@ -84,9 +99,43 @@ fn a_long_poll_is_answered_at_the_stop() {
 }
 
 #[test]
+fn a_request_in_progress_ends_before_the_store_closes() {
+    let (_folder, config) = open_to_everybody("");
+    let server = Running::start(&config, None);
+    let address = server.address("listen");
+    let body = json!({ "auth": { "type": "m.login.dummy" }, "username": "alice", "password": "correct horse" });
+    let mut client = Client::new(address);
+    let made = client.must(&Ask::new("POST", "/_matrix/client/v3/register").json(&body));
+    let token = made["access_token"].as_str().expect("a token");
+    // Half of a file is on its way when the stop comes; its other half follows after it.
+    let mut upload = TcpStream::connect(address).expect("it listens");
+    let head = format!(
+        "POST /_matrix/media/v3/upload HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+         content-type: text/plain\r\ncontent-length: 20\r\n\r\n0123456789"
+    );
+    upload.write_all(head.as_bytes()).expect("sent");
+    for _ in 0..50 {
+        get(address, "/_matrix/client/versions");
+    }
+    let answer = std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| server.stop());
+        // Nobody is let in any more: the stop has begun.
+        while TcpStream::connect(address).is_ok() {}
+        upload.write_all(b"0123456789").expect("sent");
+        let mut answer = String::new();
+        upload.read_to_string(&mut answer).expect("an answer");
+        let (code, log) = stopping.join().expect("no panic");
+        assert_eq!(code, Some(0), "{log}");
+        answer
+    });
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("mxc://"), "{answer}");
+}
+
+#[test]
 fn the_ready_file_names_the_ports() {
-    let (folder, file) = configured("");
-    let ready = folder.path().join("ready.json");
+    let (place, file) = configured("");
+    let ready = place.path().join("ready.json");
     let server = Running::start(&file, Some(&ready));
     let text = fs::read_to_string(&ready).expect("it is there before the log says ready");
     let addresses: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -96,12 +145,16 @@ fn the_ready_file_names_the_ports() {
 
 #[test]
 fn a_second_server_on_the_same_data_is_refused() {
-    let (folder, file) = configured("");
+    let (place, file) = configured("");
     let server = Running::start(&file, None);
     let second = run(&["serve", "--config", file.to_str().expect("text")]);
     assert_eq!(second.status.code(), Some(1));
-    let db = folder.path().join("db");
-    assert!(complaint(&second).contains(&db.display().to_string()), "{}", complaint(&second));
+    let said = complaint(&second);
+    assert!(said.contains(&place.refusal()), "{said}");
+    if Engine::of_this_run() == Engine::Rocksdb {
+        let holder = format!("in use by the process {}", server.id().as_raw_nonzero());
+        assert!(said.contains(&holder), "{said}");
+    }
     assert_eq!(server.stop().0, Some(0));
     // The lock goes with its owner.
     assert_eq!(Running::start(&file, None).stop().0, Some(0));

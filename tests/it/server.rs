@@ -15,16 +15,16 @@ use std::{
 };
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::{
     http::Client,
+    place::Place,
     program::{PATIENCE, command},
     serve::configured,
 };
 
 /// Everything a test may do, and passwords that cost nothing.
-const OPEN: &str = r#"
+pub const OPEN: &str = r#"
 upload_size_max = "1 MiB"
 [registration]
 mode = "open"
@@ -37,7 +37,7 @@ enabled = false
 "#;
 
 /// A folder with a configuration that lets a test do what it wants.
-pub fn open_to_everybody(extra: &str) -> (TempDir, PathBuf) {
+pub fn open_to_everybody(extra: &str) -> (Place, PathBuf) {
     configured(&format!("{OPEN}{extra}"))
 }
 
@@ -49,6 +49,8 @@ pub struct Server {
     log: Lines,
     reader: Option<JoinHandle<()>>,
     pub address: SocketAddr,
+    /// Of the pages for operators.
+    pub operators: SocketAddr,
 }
 
 impl Server {
@@ -64,11 +66,11 @@ impl Server {
             .name("log".to_owned())
             .spawn(move || read_log(stderr, &lines, &ready))
             .expect("a thread");
-        let Ok(address) = is_ready.recv_timeout(PATIENCE) else {
+        let Ok((address, operators)) = is_ready.recv_timeout(PATIENCE) else {
             let _ = child.kill();
             panic!("the server did not start:\n{}", log.lock().expect("unpoisoned").join("\n"));
         };
-        Self { child, log, reader: Some(reader), address }
+        Self { child, log, reader: Some(reader), address, operators }
     }
 
     pub const fn client(&self) -> Client {
@@ -103,23 +105,27 @@ impl Drop for Server {
     }
 }
 
-fn read_log(log: impl BufRead, lines: &Lines, ready: &Sender<SocketAddr>) {
+fn read_log(log: impl BufRead, lines: &Lines, ready: &Sender<Addresses>) {
     for line in log.lines().map_while(Result::ok) {
-        if let Some(address) = address_in(&line) {
+        if let Some(addresses) = addresses_in(&line) {
             // The start may have given up waiting.
-            let _ = ready.send(address);
+            let _ = ready.send(addresses);
         }
         lines.lock().expect("unpoisoned").push(line);
     }
 }
 
-fn address_in(line: &str) -> Option<SocketAddr> {
+/// For clients, for operators.
+type Addresses = (SocketAddr, SocketAddr);
+
+fn addresses_in(line: &str) -> Option<Addresses> {
     let event: Value = serde_json::from_str(line).ok()?;
     if event["message"] != "ready" {
         return None;
     }
     let addresses: Value = serde_json::from_str(event["addresses"].as_str()?).ok()?;
-    addresses["listen"][0].as_str()?.parse().ok()
+    let first = |kind: &str| addresses[kind][0].as_str()?.parse().ok();
+    Some((first("listen")?, first("metrics")?))
 }
 
 /// Make an administrator with the command line, while no server runs.

@@ -8,8 +8,9 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
+    deny,
     dirs::Dirs,
-    house, javascript, progress,
+    house, javascript, postgres, progress,
     steps::{Outcome, Report},
     tools::{self, Tools},
 };
@@ -26,9 +27,21 @@ struct Step {
 const STEPS: &[Step] = &[
     Step { name: "format", title: "rustfmt", heavy: false, run: format },
     Step { name: "house", title: "house rules", heavy: false, run: |dirs, _| house_rules(dirs) },
-    Step { name: "licenses", title: "cargo-deny", heavy: false, run: |_, tools| licenses(tools) },
+    Step { name: "licenses", title: "cargo-deny", heavy: false, run: deny::run },
     Step { name: "clippy", title: "clippy, all targets", heavy: false, run: |_, t| clippy(t) },
     Step { name: "unit", title: "cargo test --workspace", heavy: false, run: |_, t| workspace(t) },
+    Step {
+        name: "it-postgres",
+        title: "tests/it on PostgreSQL",
+        heavy: false,
+        run: |_, tools| it_on_postgres(tools),
+    },
+    Step {
+        name: "failover",
+        title: "three PostgreSQL nodes, the primary is killed",
+        heavy: true,
+        run: failover,
+    },
     Step { name: "server", title: "the server's binary", heavy: true, run: |_, t| server(t) },
     Step { name: "matrix-sdk", title: "the library under Element X", heavy: true, run: matrix_sdk },
     Step {
@@ -133,19 +146,6 @@ fn house_rules(dirs: &Dirs) -> Result<Outcome> {
     Ok(Outcome::Failed(format!("{} breaches of the house rules, listed above", broken.len())))
 }
 
-/// Installed by whoever wants it: it is as large as the server, and its list of advisories comes
-/// from outside the package registry.
-fn licenses(tools: &Tools) -> Result<Outcome> {
-    if progress::output_of("cargo", &["deny", "--version"]).is_none() {
-        let why = "cargo-deny is not installed (cargo install cargo-deny --locked)";
-        return Ok(Outcome::Skipped(why.to_owned()));
-    }
-    let mut cargo = tools.cargo();
-    cargo.args(["deny", "check", "licenses", "bans", "sources"]);
-    progress::run(&mut cargo, "cargo-deny")?;
-    Ok(Outcome::Passed)
-}
-
 fn clippy(tools: &Tools) -> Result<Outcome> {
     need_component("clippy", "clippy")?;
     let mut cargo = tools.cargo();
@@ -155,9 +155,43 @@ fn clippy(tools: &Tools) -> Result<Outcome> {
 }
 
 fn workspace(tools: &Tools) -> Result<Outcome> {
+    if !postgres::is_left_out() {
+        postgres::ensure_programs()?;
+    }
     let mut cargo = tools.cargo();
     cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
     progress::run(&mut cargo, "the workspace's tests")?;
+    Ok(Outcome::Passed)
+}
+
+/// The other engine: the same tests of the whole server that `unit` ran on RocksDB.
+fn it_on_postgres(tools: &Tools) -> Result<Outcome> {
+    if postgres::is_left_out() {
+        return Ok(Outcome::Skipped("BLAUPAUSE_TEST_POSTGRES=skip".to_owned()));
+    }
+    postgres::ensure_programs()?;
+    let mut test = tools.server_test()?;
+    test.env("BLAUPAUSE_TEST_ENGINE", "postgres");
+    progress::run(&mut test, "tests/it on PostgreSQL")?;
+    Ok(Outcome::Passed)
+}
+
+/// `cargo xtask failover`: prints the gap in seconds, and what was acknowledged and lost.
+///
+/// # Errors
+/// If something was lost, or the cluster cannot be started.
+pub fn failover(dirs: &Dirs, tools: &Tools) -> Result<Outcome> {
+    if postgres::is_left_out() {
+        return Ok(Outcome::Skipped("BLAUPAUSE_TEST_POSTGRES=skip".to_owned()));
+    }
+    postgres::ensure_programs()?;
+    let folder = match postgres::failover_tools(dirs)? {
+        Ok(folder) => folder,
+        Err(why) => return Ok(Outcome::Skipped(why)),
+    };
+    let mut test = tools.server_test()?;
+    test.args(["--ignored", "--nocapture", "failover"]).env(postgres::TOOLS_FOLDER, &folder);
+    progress::run(&mut test, "the failover")?;
     Ok(Outcome::Passed)
 }
 

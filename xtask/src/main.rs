@@ -5,10 +5,12 @@
 
 mod ci;
 mod demo;
+mod deny;
 mod dirs;
 mod house;
 mod javascript;
 mod pins;
+mod postgres;
 mod progress;
 mod rocksdb;
 mod steps;
@@ -19,7 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::{dirs::Dirs, tools::Tools};
+use crate::{dirs::Dirs, steps::Outcome, tools::Tools};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -32,8 +34,11 @@ cargo xtask COMMAND
         those steps; `cargo xtask steps` lists them. `ci` is the same command.
   build
         The program for operators (release), and where it lies.
+  failover
+        Three PostgreSQL nodes under Patroni; the primary is killed under load. About a minute.
   bench [ARG ...]
-        The benchmark, in a release build.
+        The benchmark, in a release build. --engine postgres measures that engine, on a private
+        cluster of its own.
   prepare
         Install what a build lacks and build RocksDB's library, once per version.
   env
@@ -43,6 +48,8 @@ cargo xtask COMMAND
 
 Folders
   ~/.cache/blaupause-rocksdb    RocksDB's library per version; may be deleted, costs 12 minutes
+  ~/.cache/blaupause-failover   etcd and Patroni, unpacked; may be deleted, costs 10 MB
+  ~/.cache/blaupause-tools      cargo-deny, where the machine has none
   ~/.cache/blaupause-target     if it exists, the build goes there instead of ./target
 ";
 
@@ -77,12 +84,21 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "bench" => {
             let tools = Tools::prepare(&dirs)?;
             let mut cargo = tools.cargo();
+            if rest.iter().any(|word| word.ends_with("postgres")) {
+                postgres::ensure_programs()?;
+            }
             // It looks for the server beside itself.
             cargo.args(["build", "--release", "--locked", "--bin", "blaupause"]);
             progress::run(&mut cargo, "building the server")?;
             let mut cargo = tools.cargo();
             cargo.args(["run", "--release", "--package", "blaupause-bench", "--"]).args(rest);
             progress::run(&mut cargo, "the benchmark")?;
+        }
+        "failover" => {
+            let tools = Tools::prepare(&dirs)?;
+            if let Outcome::Skipped(why) = ci::failover(&dirs, &tools)? {
+                bail!("{why}");
+            }
         }
         "prepare" => {
             Tools::prepare(&dirs)?;

@@ -36,7 +36,7 @@ pub fn install(packages: &[&str]) -> Result<()> {
         return Ok(());
     }
     println!("missing: {}", packages.join(", "));
-    if !is_debian(&fs::read_to_string("/etc/os-release").unwrap_or_default()) {
+    if !is_debian_here() {
         bail!("{}", advice(packages));
     }
     let by = Installer::find(packages)?;
@@ -50,6 +50,28 @@ pub fn install(packages: &[&str]) -> Result<()> {
         Ok(()) => format!("cannot install {}", packages.join(" ")),
         Err(_) => format!("cannot install {} (apt-get update failed too)", packages.join(" ")),
     })
+}
+
+/// Fetch the package lists; `packages` are what they are wanted for.
+///
+/// # Errors
+/// If apt-get fails or we may not run it.
+pub fn update_lists(packages: &[&str]) -> Result<()> {
+    progress::run(Installer::find(packages)?.apt_get().arg("update"), "apt-get update")
+}
+
+/// Run a command as root, on the way to installing packages.
+///
+/// # Errors
+/// If we may not or it fails.
+pub fn as_root(command: &[&str], packages: &[&str]) -> Result<()> {
+    let mut by = Installer::find(packages)?.root();
+    progress::check(by.args(command).status().context("cannot start a command")?, "a command")
+}
+
+/// Whether this machine installs its programs with apt-get.
+pub fn is_debian_here() -> bool {
+    is_debian(&fs::read_to_string("/etc/os-release").unwrap_or_default())
 }
 
 /// How apt-get is called: as root, or through sudo.
@@ -71,8 +93,13 @@ impl Installer {
         )
     }
 
+    /// Runs what its arguments say.
+    fn root(&self) -> Command {
+        Command::new(if self.sudo { "sudo" } else { "env" })
+    }
+
     fn apt_get(&self) -> Command {
-        let mut command = Command::new(if self.sudo { "sudo" } else { "env" });
+        let mut command = self.root();
         // Wait for another apt-get instead of failing; ask nothing.
         command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]);
         command.args(["-o", "DPkg::Lock::Timeout=300"]);
@@ -92,11 +119,12 @@ fn advice(packages: &[&str]) -> String {
     format!(
         "I know how to install packages on Debian and Ubuntu only. Please install what they call \
          {}, and start again. Elsewhere:
-  Fedora, RHEL      clang-devel gcc-c++ nodejs npm
-  openSUSE          clang-devel gcc-c++ nodejs npm
-  Arch              clang gcc nodejs npm
-  Alpine            clang-dev g++ nodejs npm
-  macOS             xcode-select --install; brew install llvm node, and set LIBCLANG_PATH",
+  Fedora, RHEL      clang-devel gcc-c++ nodejs npm postgresql-server
+  openSUSE          clang-devel gcc-c++ nodejs npm postgresql-server
+  Arch              clang gcc nodejs npm postgresql
+  Alpine            clang-dev g++ nodejs npm postgresql
+  macOS             xcode-select --install; brew install llvm node, and set LIBCLANG_PATH
+PostgreSQL's programs elsewhere than in /usr/lib/postgresql: set BLAUPAUSE_POSTGRES_BIN",
         packages.join(", ")
     )
 }

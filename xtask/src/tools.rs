@@ -1,12 +1,18 @@
 //! Cargo with everything a build of this workspace needs in its environment.
 
-use std::{env, fmt::Write as _, process::Command};
+use std::{
+    env,
+    fmt::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{
     dirs::Dirs,
     pins::Pin,
+    progress,
     rocksdb::{self, Library},
     system,
 };
@@ -39,11 +45,38 @@ impl Tools {
 
     /// `cargo`, in the checkout.
     pub fn cargo(&self) -> Command {
-        let mut cargo = Command::new("cargo");
+        self.program(Path::new("cargo"))
+    }
+
+    /// Another program in cargo's environment.
+    pub fn program(&self, program: &Path) -> Command {
+        let mut cargo = Command::new(program);
         cargo.current_dir(&self.dirs.root).env("CARGO_TARGET_DIR", &self.dirs.target);
         cargo.envs(self.library.variables());
         forget_this_package(&mut cargo);
         cargo
+    }
+
+    /// The server's own tests, `tests/it`. Built with all tests of the workspace, which the step
+    /// `unit` has done already: alone they would get other features of their dependencies, and be
+    /// built anew.
+    ///
+    /// # Errors
+    /// If they cannot be built.
+    pub fn server_test(&self) -> Result<Command> {
+        println!("$ cargo test --workspace --locked --no-run");
+        let built = self
+            .cargo()
+            .args(["test", "--workspace", "--locked", "--no-run", "--message-format=json"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .context("cannot start cargo")?;
+        progress::check(built.status, "building the tests")?;
+        let source = self.dirs.root.join("tests/it/main.rs");
+        let said = String::from_utf8_lossy(&built.stdout);
+        let program = said.lines().find_map(|line| executable(line, &source.to_string_lossy()));
+        Ok(self.program(Path::new(&program.context("cargo names no program for tests/it")?)))
     }
 
     /// Shell lines that give a plain `cargo` the same environment.
@@ -61,6 +94,15 @@ impl Tools {
         }
         text
     }
+}
+
+/// The program in a line that cargo prints about one it has built from this source.
+fn executable(line: &str, source: &str) -> Option<String> {
+    let text = |key: &str| {
+        let (_, rest) = line.split_once(&format!("\"{key}\":\""))?;
+        Some(rest.split_once('"')?.0.to_owned())
+    };
+    (text("src_path")? == source).then(|| text("executable")).flatten()
 }
 
 fn export(text: &mut String, name: &str, value: &str) {
@@ -82,6 +124,15 @@ pub fn forget_this_package(command: &mut Command) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_program_is_found_in_what_cargo_prints() {
+        let line = r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"it","src_path":"/w/tests/it/main.rs"},"executable":"/t/it-1","fresh":true}"#;
+        assert_eq!(executable(line, "/w/tests/it/main.rs").as_deref(), Some("/t/it-1"));
+        assert_eq!(executable(line, "/w/crates/store/tests/it/main.rs"), None);
+        let check = line.replace("\"/t/it-1\"", "null");
+        assert_eq!(executable(&check, "/w/tests/it/main.rs"), None);
+    }
 
     #[test]
     fn exported_values_survive_the_shell() {

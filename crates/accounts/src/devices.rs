@@ -7,6 +7,7 @@ use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 
 use crate::{
     ATTEMPTS_MAX, Accounts, AccountsError, LastSeen,
+    oauth::rows::OAuthSessionRow,
     rows::{DeviceRow, LastSeenRow, TokenHash, TokenRow},
 };
 
@@ -198,6 +199,7 @@ impl Accounts {
                 write.require_version::<DeviceRow>(part, device, row.version);
                 write.del::<DeviceRow>(part, device);
                 write.del::<LastSeenRow>(part, device);
+                write.del::<OAuthSessionRow>(part, device);
                 for token in row.value.tokens {
                     write.del::<TokenRow>(part, &token);
                     ended.push(token);

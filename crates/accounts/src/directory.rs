@@ -87,7 +87,8 @@ impl Accounts {
     }
 
     /// Local people who are near (share a room, or are in a public one); those of other servers
-    /// who match are added to `found`. Also says whether there were more rooms than are looked at.
+    /// who match are added to `found`. Also says whether there were more rooms, or members, than
+    /// are looked at.
     async fn near(
         &self,
         search: &SearchUsers<'_>,
@@ -98,7 +99,7 @@ impl Accounts {
         rooms.extend(search.public_rooms.iter().cloned());
         rooms.sort();
         rooms.dedup();
-        let truncated = rooms.len() > ROOMS_MAX;
+        let mut truncated = rooms.len() > ROOMS_MAX;
         rooms.truncate(ROOMS_MAX);
         let mut want = ReadSet::new();
         let slots: Vec<_> = rooms
@@ -117,7 +118,10 @@ impl Accounts {
         let got = want.run(self.data()).await?;
         let mut near = HashSet::new();
         for slot in slots {
-            for (_, row) in got.many(slot)?.rows {
+            // Of a very large room as many members are looked at as one answer holds.
+            let page = got.many(slot)?;
+            truncated |= page.more;
+            for (_, row) in page.rows {
                 let member = row.value;
                 let is_local = self.data().is_local(&member.user_id);
                 if !near.insert(member.user_id.clone()) || is_local {

@@ -23,6 +23,9 @@ impl Accounts {
             if stopped {
                 return;
             }
+            if let Err(error) = self.sweep_oauth_now_and_then().await {
+                tracing::warn!(%error, "OAuth clients that nobody uses are not removed");
+            }
             self.presence().look_through();
         }
     }

@@ -1,6 +1,8 @@
 //! People and how they come in: accounts, devices, tokens, sign-in, registration, profiles,
 //! presence, account data, filters, the user directory and OpenID tokens.
 //!
+//! `oauth` is a server of OAuth 2.0 over the same devices and tokens.
+//!
 //! Everything about a user lies in the user's partition; signing in, refreshing and signing out
 //! are one batch each. Tokens and one-time secrets are stored as hashes only.
 //!
@@ -23,6 +25,7 @@ mod housekeeping;
 mod ignored;
 mod last_seen;
 mod names;
+mod oauth;
 mod openid;
 mod presence;
 mod profile;
@@ -48,8 +51,13 @@ pub use directory::{FoundUser, SearchUsers, UsersFound};
 pub use error::AccountsError;
 pub use failed_logins::FailedLogins;
 pub use last_seen::LastSeen;
+pub use oauth::{
+    ApplicationKind, AuthorizationRequest, Browser, Challenge, Client, ClientMetadata, DeviceGrant,
+    OAuthError, OAuthIssued, OAuthScope, OAuthSession, PendingDeviceGrant, RefusedRequest,
+    ResponseMode, ReturnAddress, TokenOwner, normal_user_code,
+};
 pub use openid::OpenIdToken;
-pub use presence::{Presence, PresenceStatus};
+pub use presence::{Here, Presence, PresenceStatus};
 pub use profile::Profile;
 pub use registration::{Registered, Registration};
 pub use registration_tokens::{NewRegistrationToken, RegistrationTokenInfo};
@@ -62,6 +70,7 @@ pub use users::{AccountInfo, NewAccount};
 use cache::Cache;
 use failed_logins::FailedTable;
 use last_seen::LastSeenTable;
+use oauth::OAuthMemory;
 use secret::TokenHash;
 use shared_secret::Nonces;
 
@@ -92,6 +101,7 @@ struct Inner {
     nonces: Nonces,
     failed: FailedTable,
     presence: Presence,
+    oauth: OAuthMemory,
 }
 
 impl std::fmt::Debug for Accounts {
@@ -115,6 +125,7 @@ impl Accounts {
             last_seen: LastSeenTable::default(),
             nonces: Nonces::default(),
             failed: FailedTable::default(),
+            oauth: OAuthMemory::default(),
         }));
         let weak = Arc::downgrade(&accounts.0);
         accounts.0.data.feed().follow(Box::new(move |_, changes| {

@@ -12,8 +12,7 @@ use crate::{AccountsError, registration::millis};
 const IDLE_AFTER: Duration = Duration::from_secs(5 * 60);
 /// Somebody who was active within so long is "currently active".
 const ACTIVE_WITHIN: Duration = Duration::from_secs(60);
-/// Somebody whose clients did not ask for news for so long is offline. Clients ask at least every
-/// half minute.
+/// Somebody of whom no client has waited for news for so long is offline.
 const OFFLINE_AFTER: Duration = Duration::from_secs(60);
 /// Bytes of a status message.
 const STATUS_BYTES_MAX: usize = 1_024;
@@ -45,7 +44,29 @@ struct Entry {
     state: PresenceState,
     status_msg: Option<String>,
     active_ms: u64,
+    /// When a client last asked for news, or ended waiting for it.
     asked_ms: u64,
+    /// Clients that wait for news now.
+    waiting: u32,
+}
+
+/// A client of somebody waits for news: until this is dropped they do not go offline.
+#[must_use = "presence ends when this is dropped"]
+pub struct Here(Option<(Presence, OwnedUserId)>);
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        let Some((presence, user)) = self.0.take() else { return };
+        let now = presence.0.data.env().now_millis();
+        if let Some(entry) = presence.0.users.lock().get_mut(&user) {
+            entry.waiting = entry.waiting.saturating_sub(1);
+            entry.asked_ms = now;
+            if entry.state == PresenceState::Online {
+                // Until now the client said so.
+                entry.active_ms = now;
+            }
+        }
+    }
 }
 
 impl Presence {
@@ -58,14 +79,16 @@ impl Presence {
         self.0.enabled
     }
 
-    /// A client of the user asks for news and says what state the user is in (`set_presence`).
-    pub fn seen(&self, user: &UserId, state: &PresenceState) {
+    /// A client of the user asks for news, says what state the user is in (`set_presence`), and may
+    /// wait for minutes; that lasts until the answer is dropped.
+    pub fn waiting(&self, user: &UserId, state: &PresenceState) -> Here {
         if !self.0.enabled || *state == PresenceState::Offline || !is_known(state) {
-            return;
+            return Here(None);
         }
         let now = self.0.data.env().now_millis();
         self.change(user, |entry| {
             entry.asked_ms = now;
+            entry.waiting += 1;
             // Busy was chosen by hand; only another choice ends it.
             if is_busy(&entry.state) && !is_busy(state) {
                 return;
@@ -75,6 +98,7 @@ impl Presence {
             }
             entry.state = state.clone();
         });
+        Here(Some((self.clone(), user.to_owned())))
     }
 
     /// The user did something.
@@ -173,7 +197,12 @@ impl Presence {
         self.0.users.lock().retain(|user, entry| {
             if entry.state == PresenceState::Offline {
                 // Nothing to tell about somebody who is offline and left no message.
-                return entry.status_msg.is_some() || now < entry.asked_ms + 2 * millis(IDLE_AFTER);
+                return entry.status_msg.is_some()
+                    || entry.waiting > 0
+                    || now < entry.asked_ms + 2 * millis(IDLE_AFTER);
+            }
+            if entry.waiting > 0 {
+                return true;
             }
             let next = if now >= entry.asked_ms + millis(OFFLINE_AFTER) {
                 PresenceState::Offline
@@ -207,6 +236,7 @@ impl Presence {
             status_msg: None,
             active_ms: 0,
             asked_ms: now,
+            waiting: 0,
         });
         let before = (entry.state.clone(), entry.status_msg.clone());
         let was_active = now.saturating_sub(entry.active_ms) < millis(ACTIVE_WITHIN);

@@ -39,6 +39,10 @@ pub(crate) enum TokenKind {
     Refresh,
     Login,
     OpenId,
+    /// Of an OAuth client, for one exchange.
+    AuthCode,
+    /// The cookie of a browser on the account pages.
+    Browser,
 }
 
 /// Longer texts are not tokens of ours.
@@ -54,12 +58,22 @@ impl TokenKind {
             Self::Refresh => "bpr_",
             Self::Login => "bpl_",
             Self::OpenId => "bpo_",
+            Self::AuthCode => "bpc_",
+            Self::Browser => "bpb_",
         }
     }
 
     /// A new token. It carries the user's partition in clear, so that its row can lie there.
     pub fn make(self, env: &Env, part: Part) -> (String, TokenHash) {
         let text = format!("{}{:016x}_{}", self.prefix(), part.0, env.random_text::<32>());
+        let hash = hash(&text);
+        (text, hash)
+    }
+
+    /// A new token that carries the name of its family; see [`family_of`].
+    pub fn make_in_family(self, env: &Env, part: Part, family: &str) -> (String, TokenHash) {
+        let secret = env.random_text::<32>();
+        let text = format!("{}{:016x}_{family}.{secret}", self.prefix(), part.0);
         let hash = hash(&text);
         (text, hash)
     }
@@ -80,6 +94,14 @@ impl TokenKind {
     }
 }
 
+/// The family in a refresh token's text: all refresh tokens of one OAuth session have the same,
+/// and nobody else knows it. `None` for those of other sessions.
+pub(crate) fn family_of(refresh_token: &str) -> Option<&str> {
+    let rest = refresh_token.strip_prefix(TokenKind::Refresh.prefix())?;
+    let (family, _) = rest.get(PART_DIGITS + 1..)?.split_once('.')?;
+    (!family.is_empty()).then_some(family)
+}
+
 pub(crate) fn hash(text: &str) -> TokenHash {
     Sha256::digest(text.as_bytes()).into()
 }
@@ -92,10 +114,30 @@ mod tests {
     fn tokens_read_back_as_their_own_kind_only() {
         let (text, hash) = TokenKind::Access.make(&Env::manual(0), Part(0xabc));
         assert_eq!(TokenKind::Access.parse(&text), Some((Part(0xabc), hash)));
-        for kind in [TokenKind::Refresh, TokenKind::Login, TokenKind::OpenId] {
+        for kind in [
+            TokenKind::Refresh,
+            TokenKind::Login,
+            TokenKind::OpenId,
+            TokenKind::AuthCode,
+            TokenKind::Browser,
+        ] {
             assert_eq!(kind.parse(&text), None);
             let (other, _) = kind.make(&Env::manual(0), Part(1));
             assert_eq!(TokenKind::Access.parse(&other), None);
+        }
+    }
+
+    #[test]
+    fn a_family_is_read_back_from_refresh_tokens_that_have_one() {
+        let env = Env::manual(0);
+        let (text, hash) = TokenKind::Refresh.make_in_family(&env, Part(0xabc), "fam-1_x");
+        assert_eq!(TokenKind::Refresh.parse(&text), Some((Part(0xabc), hash)));
+        assert_eq!(family_of(&text), Some("fam-1_x"));
+        let (plain, _) = TokenKind::Refresh.make(&env, Part(0xabc));
+        for other in
+            [plain.as_str(), "", "bpr_", "bpr_0000000000000abc_.x", "bp_0000000000000abc_f.x"]
+        {
+            assert_eq!(family_of(other), None, "{other}");
         }
     }
 

@@ -93,7 +93,7 @@ impl Accounts {
     }
 
     /// The user that a person may mean. Everything that cannot be a user here is the same nobody.
-    fn named_user(&self, name: &str) -> OwnedUserId {
+    pub(crate) fn named_user(&self, name: &str) -> OwnedUserId {
         let name = name.to_lowercase();
         let server = self.data().server_name();
         let named = if name.starts_with('@') {

@@ -3,6 +3,7 @@
 mod account_data;
 mod accounts;
 mod directory;
+mod oauth;
 mod refresh;
 mod registration;
 mod sessions;

@@ -19,16 +19,25 @@ use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use crate::{
     ATTEMPTS_MAX, Accounts, AccountsError, Issued, Secret, SignIn,
     devices::{check_device_id, device_name},
+    oauth::rows::OAuthSessionRow,
     registration::millis,
     rows::{
         AccountRow, DeviceRow, StoredAccount, StoredDevice, StoredToken, StoredTokenKind,
         TokenPair, TokenRow,
     },
-    secret::{TokenHash, TokenKind},
+    secret::{TokenHash, TokenKind, family_of},
 };
 
 /// Characters of a device id that the server chooses.
 const DEVICE_ID_LENGTH: usize = 10;
+
+/// What an OAuth client was granted with a session.
+pub(crate) struct Grant<'g> {
+    pub client_id: &'g str,
+    pub scope: &'g str,
+    /// What the texts of all refresh tokens of the session have in common.
+    pub family: &'g str,
+}
 
 /// Who is asking, from which device.
 #[derive(Debug)]
@@ -99,6 +108,12 @@ impl Accounts {
         Err(AccountsError::Busy)
     }
 
+    /// Whether the token was used lately, so that recognising it reads nothing.
+    pub fn is_in_memory(&self, token: &str) -> bool {
+        let parsed = TokenKind::Access.parse(token);
+        parsed.is_some_and(|(_, hash)| self.0.sessions.get(&hash).is_some())
+    }
+
     fn unexpired(&self, session: Arc<Session>) -> Result<Arc<Session>, AccountsError> {
         match session.expires_ms {
             Some(ends) if ends <= self.now_ms() => {
@@ -133,8 +148,22 @@ impl Accounts {
     /// Exchange a refresh token for a new pair. The old one stays good until the new pair is used.
     ///
     /// # Errors
-    /// The token is unknown or expired, the account is locked, or the store failed.
+    /// The token is unknown or expired, or an OAuth client's, which refreshes elsewhere; the
+    /// account is locked; or the store failed.
     pub async fn refresh(&self, token: &str) -> Result<Issued, AccountsError> {
+        if family_of(token).is_some() {
+            return Err(UNKNOWN);
+        }
+        self.refresh_any(token, None).await
+    }
+
+    /// As [`Self::refresh`]. `family`: that of an OAuth session, which goes on even if the account
+    /// is locked.
+    pub(crate) async fn refresh_any(
+        &self,
+        token: &str,
+        family: Option<&str>,
+    ) -> Result<Issued, AccountsError> {
         let (part, hash) = TokenKind::Refresh.parse(token).ok_or(UNKNOWN)?;
         for _ in 0..ATTEMPTS_MAX {
             let mut want = ReadSet::new();
@@ -147,13 +176,13 @@ impl Accounts {
             if account.deactivated_ms.is_some() {
                 return Err(UNKNOWN);
             }
-            if account.locked {
+            if account.locked && family.is_none() {
                 return Err(AccountsError::Locked);
             }
             if token.expires_ms.is_some_and(|ends| ends <= self.now_ms()) {
                 return Err(AccountsError::UnknownToken { soft_logout: true });
             }
-            match self.exchange(&account.user_id, hash, token).await {
+            match self.exchange(&account.user_id, hash, token, family).await {
                 Err(AccountsError::Data(DataError::Conflict { .. })) => {}
                 done => return done,
             }
@@ -166,6 +195,7 @@ impl Accounts {
         user: &UserId,
         hash: TokenHash,
         token: Found<StoredToken>,
+        family: Option<&str>,
     ) -> Result<Issued, AccountsError> {
         let part = self.part(user);
         let mut value = token.value;
@@ -182,7 +212,8 @@ impl Accounts {
             del_pair(&mut write, part, pair);
             kept.tokens.retain(|token| *token != pair.access && *token != pair.refresh);
         }
-        let (issued, new) = self.add_tokens(&mut write, user, &value.device, true, Some(this));
+        let (issued, new) =
+            self.add_tokens(&mut write, user, &value.device, Refreshable(true, family), Some(this));
         *next = new.pair();
         kept.tokens.extend(new.hashes());
         write.require_version::<TokenRow>(part, &hash, token.version);
@@ -202,6 +233,19 @@ impl Accounts {
         how: &SignIn,
         device: Option<Found<StoredDevice>>,
     ) -> Result<(Issued, Vec<TokenHash>), AccountsError> {
+        self.add_session_of(write, user, how, None, device)
+    }
+
+    /// As [`Self::add_session`]. `grant`: what an OAuth client was granted; `None`: the session is
+    /// no OAuth client's, even if the device was.
+    pub(crate) fn add_session_of(
+        &self,
+        write: &mut Write,
+        user: &UserId,
+        how: &SignIn,
+        grant: Option<&Grant<'_>>,
+        device: Option<Found<StoredDevice>>,
+    ) -> Result<(Issued, Vec<TokenHash>), AccountsError> {
         let part = self.part(user);
         let device_id = match &how.device_id {
             Some(device_id) => check_device_id(device_id)?.to_owned(),
@@ -219,7 +263,12 @@ impl Accounts {
         for token in &ended {
             write.del::<TokenRow>(part, token);
         }
-        let (issued, new) = self.add_tokens(write, user, &device_id, how.refresh, None);
+        match grant {
+            Some(grant) => self.put_oauth_session(write, part, &device_id, grant),
+            None => write.del::<OAuthSessionRow>(part, &device_id),
+        }
+        let refreshable = Refreshable(how.refresh, grant.map(|grant| grant.family));
+        let (issued, new) = self.add_tokens(write, user, &device_id, refreshable, None);
         value.tokens.extend(new.hashes());
         put_device(write, part, &device_id, version, &value);
         write.change(&Change::Devices { user: user.to_owned() });
@@ -231,7 +280,7 @@ impl Accounts {
         write: &mut Write,
         user: &UserId,
         device: &DeviceId,
-        refreshable: bool,
+        Refreshable(refreshable, family): Refreshable<'_>,
         replaces: Option<TokenPair>,
     ) -> (Issued, NewTokens) {
         let part = self.part(user);
@@ -247,7 +296,10 @@ impl Accounts {
         };
         write.put_version::<TokenRow>(part, &access, 1, &access_row);
         let refresh = refreshable.then(|| {
-            let (text, refresh) = TokenKind::Refresh.make(env, part);
+            let (text, refresh) = match family {
+                Some(family) => TokenKind::Refresh.make_in_family(env, part, family),
+                None => TokenKind::Refresh.make(env, part),
+            };
             let row = StoredToken {
                 device: device.to_owned(),
                 expires_ms: self.settings().refresh_token_lifetime.map(ends),
@@ -281,6 +333,9 @@ impl Accounts {
         }
     }
 }
+
+/// Whether there is to be a refresh token, and its family if it is an OAuth session's.
+struct Refreshable<'f>(bool, Option<&'f str>);
 
 #[derive(Clone, Copy)]
 struct NewTokens {

@@ -6,6 +6,7 @@ use ruma::{OwnedUserId, UserId};
 use crate::{
     ATTEMPTS_MAX, Accounts, AccountsError,
     names::Chosen,
+    oauth::rows::{AuthCodeRow, BrowserRow, OAuthSessionRow, ResetRow},
     registration::Plan,
     rows::{
         AccountDataRow, AccountRow, DeviceRow, FilterRow, LastSeenRow, LocalUserRow, LoginTokenRow,
@@ -159,6 +160,10 @@ impl Accounts {
             write.del_prefix::<LoginTokenRow>(part, &());
             write.del_prefix::<OpenIdRow>(part, &());
             write.del_prefix::<DeviceRow>(part, &());
+            write.del_prefix::<OAuthSessionRow>(part, &());
+            write.del_prefix::<AuthCodeRow>(part, &());
+            write.del_prefix::<BrowserRow>(part, &());
+            write.del::<ResetRow>(part, &());
             write.del_prefix::<LastSeenRow>(part, &());
             write.del_prefix::<AccountDataRow>(part, &());
             write.del_prefix::<FilterRow>(part, &());

@@ -7,21 +7,18 @@ use axum::{
     extract::{FromRequestParts, MatchedPath, RawPathParams},
 };
 use http::{Method, Request, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ruma::api::{
     IncomingRequest, IncomingRequestExt, Metadata,
     error::{DeserializationError, FromHttpRequestError},
 };
 use serde_json::{Map, Value};
 
-use crate::{ApiError, App, Caller, json};
+use crate::{ApiError, App, Caller, body, json, limits::ClientAddress, uia::Operation};
 
 /// Bytes of a JSON body (an event is at most 65,536; initial state of a room may be many).
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a body that brings many keys to a backup.
 const BACKUP_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// How long a client may take to send a body.
-const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A request with its caller.
 pub struct Call<R: Metadata>
@@ -30,10 +27,12 @@ where
 {
     pub who: <R::Authentication as Caller>::Who,
     pub body: R,
-    /// Method and path, to bind user-interactive authentication to.
-    pub(crate) operation: String,
+    /// What was asked for, to bind user-interactive authentication to.
+    pub(crate) operation: Operation,
     /// The body as it came.
     pub(crate) raw: Bytes,
+    /// Where it came from; `None` only in tests without a network.
+    pub(crate) address: Option<ClientAddress>,
 }
 
 impl<R> Call<R>
@@ -55,11 +54,12 @@ where
         let bytes = checked_json(&parts, &raw)?;
         let args: Vec<&str> =
             params.iter().map(|(_, value)| value).chain(extra_args.iter().copied()).collect();
-        let operation = format!("{} {}", parts.method, parts.uri.path());
+        let operation = Operation::new(&parts, raw.clone());
+        let address = parts.extensions.get::<ClientAddress>().copied();
         let bytes = completed(route(&parts), bytes);
         let request = Request::from_parts(parts, &*bytes);
         let body = R::try_from_http_request(request, &args).map_err(misread)?;
-        Ok(Self { who, body, operation, raw })
+        Ok(Self { who, body, operation, raw, address })
     }
 }
 
@@ -69,15 +69,7 @@ async fn read_body(parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
     }
     let is_backup = route(parts).contains("/room_keys/keys");
     let bytes_max = if is_backup { BACKUP_BODY_BYTES_MAX } else { BODY_BYTES_MAX };
-    let whole = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await;
-    match whole {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(ApiError::too_large("the request body is too large"))
-        }
-        Ok(Err(_)) => Err(ApiError::not_json("the request body ended early")),
-        Err(_) => Err(ApiError::not_json("the request body did not arrive in time")),
-    }
+    body::whole(&parts.headers, body, bytes_max).await
 }
 
 /// Bodies must be JSON objects. An empty one stands for `{}` where the specification's body has
@@ -163,7 +155,7 @@ const AUTHENTICATED: [&str; 8] = [
 
 /// The route that was taken. Decisions hang on this and not on the path, most of which its sender
 /// chooses.
-fn route(parts: &Parts) -> &str {
+pub(crate) fn route(parts: &Parts) -> &str {
     parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str)
 }
 

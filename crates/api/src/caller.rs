@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::MatchedPath;
-use blaupause_accounts::Session;
+use blaupause_accounts::{AccountsError, Session};
 use http::{HeaderMap, request::Parts};
 use ruma::{
     DeviceId, OwnedDeviceId, OwnedUserId,
@@ -15,7 +14,13 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use crate::{ApiError, App, guests, limits::ClientAddress};
+use crate::{
+    ApiError, App,
+    call::route,
+    guests,
+    limits::{self, ClientAddress, Counted, Kind},
+    suspended,
+};
 
 /// A signed-in user and the device they use.
 #[derive(Clone, Debug)]
@@ -48,6 +53,8 @@ impl User {
 
 /// How a kind of caller is recognised.
 pub trait Caller: AuthScheme {
+    /// Whether nobody may ask without an access token.
+    const NEEDS_TOKEN: bool;
     /// What handlers get to know about the caller.
     type Who: Send;
     /// Recognise the caller or refuse the request.
@@ -58,14 +65,12 @@ pub trait Caller: AuthScheme {
 }
 
 impl Caller for AccessToken {
+    const NEEDS_TOKEN: bool = true;
     type Who = User;
     async fn identify(app: &App, request: &Parts) -> Result<User, ApiError> {
         let token = token_of(request)?.ok_or_else(ApiError::missing_token)?;
-        let session = if may_be_locked(request.uri.path()) {
-            app.accounts.authenticate_even_locked(&token).await?
-        } else {
-            app.accounts.authenticate(&token).await?
-        };
+        let session = session_of(app, request, &token).await?;
+        limits::limit_user(app, request, &session.user_id)?;
         let address = request.extensions.get::<ClientAddress>().map(|at| at.0.to_string());
         let agent = request.headers.get(http::header::USER_AGENT);
         let agent = agent.and_then(|agent| agent.to_str().ok());
@@ -81,11 +86,15 @@ impl Caller for AccessToken {
         if user.is_guest && !guests::may(request) {
             return Err(ApiError::guest());
         }
+        if user.session.is_suspended && !suspended::may(request) {
+            return Err(ApiError::suspended());
+        }
         Ok(user)
     }
 }
 
 impl Caller for AccessTokenOptional {
+    const NEEDS_TOKEN: bool = false;
     type Who = Option<User>;
     async fn identify(app: &App, request: &Parts) -> Result<Option<User>, ApiError> {
         if token_of(request)?.is_none() {
@@ -96,6 +105,7 @@ impl Caller for AccessTokenOptional {
 }
 
 impl Caller for NoAuthentication {
+    const NEEDS_TOKEN: bool = false;
     type Who = ();
     async fn identify(_: &App, _: &Parts) -> Result<(), ApiError> {
         Ok(())
@@ -103,11 +113,11 @@ impl Caller for NoAuthentication {
 }
 
 impl Caller for NoAccessToken {
+    const NEEDS_TOKEN: bool = false;
     type Who = ();
     async fn identify(app: &App, request: &Parts) -> Result<(), ApiError> {
         // Profiles are for everybody; but a client whose session has ended must learn it here, too.
-        let route = request.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        if route.contains("/profile/") && token_of(request)?.is_some() {
+        if route(request).contains("/profile/") && token_of(request)?.is_some() {
             AccessToken::identify(app, request).await?;
         }
         Ok(())
@@ -117,6 +127,7 @@ impl Caller for NoAccessToken {
 /// Other servers sign their requests; none is known yet (federation is a later step), so none is
 /// let in.
 impl Caller for ServerSignatures {
+    const NEEDS_TOKEN: bool = false;
     type Who = std::convert::Infallible;
     async fn identify(_: &App, _: &Parts) -> Result<Self::Who, ApiError> {
         Err(ApiError::unauthorized("this server does not federate"))
@@ -125,6 +136,7 @@ impl Caller for ServerSignatures {
 
 /// No application services are registered yet.
 impl Caller for AppserviceToken {
+    const NEEDS_TOKEN: bool = true;
     type Who = std::convert::Infallible;
     async fn identify(_: &App, request: &Parts) -> Result<Self::Who, ApiError> {
         Err(match token_of(request)? {
@@ -137,10 +149,10 @@ impl Caller for AppserviceToken {
 /// Registration and login may be done by an application service; none is registered yet. A client
 /// that still holds a token may sign in again, so only registration refuses one.
 impl Caller for AppserviceTokenOptional {
+    const NEEDS_TOKEN: bool = false;
     type Who = ();
     async fn identify(_: &App, request: &Parts) -> Result<(), ApiError> {
-        let route = request.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        if route.ends_with("/register") && token_of(request)?.is_some() {
+        if route(request).ends_with("/register") && token_of(request)?.is_some() {
             return Err(ApiError::unknown("only application services register with a token"));
         }
         Ok(())
@@ -177,7 +189,26 @@ fn bearer(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     Ok(Some(token.to_owned()))
 }
 
+/// The session of a token. Who tries too many that nobody has is no longer listened to, unless the
+/// token is one that was in use a moment ago: others may come from the same address.
+async fn session_of(app: &App, request: &Parts, token: &str) -> Result<Arc<Session>, ApiError> {
+    let address = Counted::from(request.extensions.get::<ClientAddress>());
+    if !app.accounts.is_in_memory(token) {
+        app.limiter.look(Kind::UnknownToken, address)?;
+    }
+    let session = if may_be_locked(route(request)) {
+        app.accounts.authenticate_even_locked(token).await
+    } else {
+        app.accounts.authenticate(token).await
+    };
+    if let Err(AccountsError::UnknownToken { soft_logout: false }) = &session {
+        // It is told that the token is wrong, even if that was the last one.
+        let _ = app.limiter.take(Kind::UnknownToken, address, 1.0);
+    }
+    Ok(session?)
+}
+
 /// Users of locked accounts can still sign out (spec: client-server API, "Account locking").
-fn may_be_locked(path: &str) -> bool {
-    path.ends_with("/logout") || path.ends_with("/logout/all")
+fn may_be_locked(route: &str) -> bool {
+    route.ends_with("/logout") || route.ends_with("/logout/all")
 }

@@ -1,12 +1,12 @@
 //! Client-server API: one folder per area, one file per endpoint, named as in ruma.
 
 mod access;
-mod account;
+pub(crate) mod account;
 mod alias;
 mod backup;
 mod config;
 mod context;
-mod device;
+pub(crate) mod device;
 mod directory;
 mod discovery;
 mod filter;
@@ -25,6 +25,7 @@ mod redact;
 mod relations;
 mod reporting;
 mod room;
+mod rtc;
 mod search;
 mod session;
 mod space;
@@ -34,6 +35,7 @@ mod tag;
 mod threads;
 mod to_device;
 mod typing;
+mod uiaa;
 mod user_directory;
 
 use axum::Router;
@@ -66,6 +68,7 @@ pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
         relations::routes,
         reporting::routes,
         room::routes,
+        rtc::routes,
         search::routes,
         session::routes,
         space::routes,
@@ -75,6 +78,7 @@ pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
         threads::routes,
         to_device::routes,
         typing::routes,
+        uiaa::routes,
         user_directory::routes,
     ] {
         router = area(router);

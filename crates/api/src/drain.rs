@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use futures_util::{StreamExt, stream};
-use http::{Request, header};
+use http::{Request, StatusCode, header};
 use parking_lot::Mutex;
 
 /// Bytes thrown away at most; after that the connection may break.
@@ -33,6 +33,10 @@ pub(crate) async fn drain(request: Request<Body>, next: Next) -> Response {
         lend(Arc::clone(&kept))
     });
     let response = next.run(request).await;
+    // Too slow already: no more patience.
+    if response.status() == StatusCode::REQUEST_TIMEOUT {
+        return response;
+    }
     // In time or not: the answer goes out.
     let _ = tokio::time::timeout(TIME_MAX, throw_away(kept)).await;
     response
@@ -91,6 +95,14 @@ mod tests {
         let router = Router::new().route("/", post(|| async { "no" }));
         assert_eq!(ask(router, counted(&taken)).await.status(), 200);
         assert_eq!(*taken.lock(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_too_slow_is_not_waited_for() {
+        let taken = Arc::default();
+        let router = Router::new().route("/", post(|| async { StatusCode::REQUEST_TIMEOUT }));
+        assert_eq!(ask(router, counted(&taken)).await.status(), 408);
+        assert_eq!(*taken.lock(), 0);
     }
 
     #[tokio::test]

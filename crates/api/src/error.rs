@@ -14,6 +14,12 @@ use blaupause_data::DataError;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
+use crate::RequestId;
+
+/// When a client may ask again while the database is away. Short, because nothing else tells it
+/// that the database is back.
+const AWAY_RETRY_MS: u64 = 2_000;
+
 /// An answer that says why not (spec: client-server API, "Standard error response").
 #[derive(Debug)]
 pub struct ApiError {
@@ -65,12 +71,39 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN", message)
     }
 
+    /// A suspended user may not do this (spec: client-server API, "Account suspension").
+    pub(crate) fn suspended() -> Self {
+        let message = "you cannot do this while your account is suspended";
+        Self::new(StatusCode::FORBIDDEN, "M_USER_SUSPENDED", message)
+    }
+
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "M_NOT_FOUND", message)
     }
 
     pub(crate) fn too_large(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE", message)
+    }
+
+    /// The request did not arrive in time.
+    pub(crate) fn too_slow() -> Self {
+        let message = "the request body did not arrive in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "M_UNKNOWN", message)
+    }
+
+    /// The operator knows; clients may try again later.
+    pub(crate) fn disk_full(message: impl Into<String>) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "M_RESOURCE_LIMIT_EXCEEDED", message)
+    }
+
+    /// The database is away. Whoever asks again under the same transaction id does nothing twice.
+    pub(crate) fn away(reason: &impl fmt::Display) -> Self {
+        // The store has told the operator, once; here are as many lines as there are requests.
+        tracing::debug!(%reason, "request refused");
+        let message = "the server's database cannot be reached at the moment, try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN", message)
+            .with("retry_after_ms", AWAY_RETRY_MS)
     }
 
     pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
@@ -109,14 +142,12 @@ impl ApiError {
         Self { status, code: None, message: String::new(), extra: body }
     }
 
-    /// A mistake of ours. The text goes to the log, the client gets a number to quote.
+    /// A mistake of ours. The text goes to the log, the client gets the request's id to quote.
     pub(crate) fn internal(reason: &impl fmt::Display) -> Self {
-        let mut id = [0; 4];
-        // Without random bytes all incidents have the same number: no reason to fail again.
-        let _ = getrandom::fill(&mut id);
-        let id = u32::from_be_bytes(id);
-        tracing::error!(incident = format!("{id:08x}"), %reason, "request failed");
-        let message = format!("internal error, please quote {id:08x}");
+        let id = RequestId::current();
+        let id = id.as_ref().map_or("-", RequestId::as_str);
+        tracing::error!(request_id = id, %reason, "request failed");
+        let message = format!("internal error, please quote {id}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "M_UNKNOWN", message)
     }
 
@@ -148,6 +179,10 @@ impl IntoResponse for ApiError {
             let seconds = HeaderValue::from(ms.div_ceil(1000));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
+        // What still comes of a body that is too slow is not waited for (RFC 9110, section 15.5.9).
+        if status == StatusCode::REQUEST_TIMEOUT {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 }
@@ -160,7 +195,24 @@ impl From<DataError> for ApiError {
             DataError::Conflict { .. } => {
                 Self::new(StatusCode::CONFLICT, "M_UNKNOWN", "somebody else was faster, try again")
             }
-            DataError::Damaged(_) | DataError::Unavailable(_) => Self::internal(&error),
+            // The store has told the operator.
+            DataError::DiskFull => Self::disk_full(error.to_string()),
+            DataError::Unavailable(_) => Self::away(&error),
+            DataError::Damaged(_) => Self::internal(&error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_away_is_answered_with_503_and_retry_after() {
+        let error = ApiError::from(DataError::Unavailable("10.0.0.1 does not answer".into()));
+        assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!error.message.contains("10.0.0.1"), "clients learn nothing of the inside");
+        let answer = error.into_response();
+        assert_eq!(answer.headers()[header::RETRY_AFTER], "2");
     }
 }

@@ -1,12 +1,15 @@
 //! What guests may do (spec: client-server API, "Guest access"), and a little more that every
 //! client needs to get so far: what one's own server can do, relations, public rooms.
 
-use axum::extract::MatchedPath;
 use http::request::Parts;
 
-/// Method and end of the route. Routes, not paths: nothing that a guest writes into a path can
-/// make it look like another endpoint.
-const ALLOWED: [(&str, &[&str]); 4] = [
+use crate::{
+    allowed::{Allowed, lists},
+    call::route,
+};
+
+/// Method and end of the route.
+const ALLOWED: &Allowed = &[
     (
         "GET",
         &[
@@ -84,9 +87,9 @@ const ALLOWED: [(&str, &[&str]); 4] = [
 
 /// Whether a guest may ask this.
 pub(crate) fn may(request: &Parts) -> bool {
-    let route = request.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let path = request.uri.path();
-    is_allowed(request.method.as_str(), route) && !is_foreign_profile_field(request, route, path)
+    let (route, path) = (route(request), request.uri.path());
+    lists(ALLOWED, request.method.as_str(), route)
+        && !is_foreign_profile_field(request, route, path)
 }
 
 /// Guests change nothing of their profile but the display name.
@@ -94,28 +97,6 @@ fn is_foreign_profile_field(request: &Parts, route: &str, path: &str) -> bool {
     request.method != http::Method::GET
         && route.contains("/profile/")
         && !path.ends_with("/displayname")
-}
-
-fn is_allowed(method: &str, route: &str) -> bool {
-    let route = without_names(route);
-    let ends = ALLOWED.iter().find(|(allowed, _)| *allowed == method);
-    ends.is_some_and(|(_, ends)| ends.iter().any(|end| route.ends_with(end)))
-}
-
-/// `/rooms/{room_id}/state` as `/rooms/{}/state`.
-fn without_names(route: &str) -> String {
-    let mut out = String::with_capacity(route.len());
-    let mut in_name = false;
-    for letter in route.chars() {
-        match letter {
-            '{' => in_name = true,
-            '}' => in_name = false,
-            _ if in_name => continue,
-            _ => {}
-        }
-        out.push(letter);
-    }
-    out
 }
 
 #[cfg(test)]
@@ -131,7 +112,7 @@ mod tests {
             ("POST", "/_matrix/client/v3/keys/upload"),
             ("GET", "/_matrix/client/v1/media/download/{server}/{id}"),
         ] {
-            assert!(is_allowed(method, route), "{method} {route}");
+            assert!(lists(ALLOWED, method, route), "{method} {route}");
         }
     }
 
@@ -145,7 +126,7 @@ mod tests {
             ("GET", "/_matrix/client/v3/user/{user_id}/account_data/{event_type}"),
             ("GET", ""),
         ] {
-            assert!(!is_allowed(method, route), "{method} {route}");
+            assert!(!lists(ALLOWED, method, route), "{method} {route}");
         }
     }
 }

@@ -15,7 +15,9 @@
 //! What is deliberately absent: decisions. A handler translates and calls one domain.
 
 mod admin;
+mod allowed;
 mod app;
+mod body;
 mod call;
 mod caller;
 mod client;
@@ -28,16 +30,22 @@ mod headers;
 mod json;
 mod limits;
 mod metrics;
+mod oauth;
+mod pages;
 mod reply;
+mod request_id;
 mod routes;
+mod suspended;
 mod uia;
 mod wellknown;
 
-pub use app::{App, Parts, Settings, Turn};
+pub use app::{App, LiveKit, Parts, Settings, Turn, Who};
 pub use call::Call;
 pub use caller::{Caller, User};
 pub use error::ApiError;
 pub use limits::{ClientAddress, RateLimit, RateLimits};
 pub use metrics::HttpMetrics;
-pub use routes::{Serve, router};
+pub use oauth::OAuth;
+pub use request_id::{REQUEST_ID, RequestId};
+pub use routes::{Route, Serve, route_table, router};
 pub use wellknown::WellKnown;

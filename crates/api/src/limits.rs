@@ -1,26 +1,25 @@
-//! Rate limits per caller, and who the caller is behind a proxy.
+//! Rate limits: what is counted, and for whom.
+//!
+//! Requests of signed-in users are counted per user, after the token was recognised: a stranger
+//! cannot use up somebody's limit, and a person with many sessions has one. What is asked without a
+//! token, and tokens that nobody has, are counted per address.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroUsize,
-};
+mod buckets;
+
+use std::net::{IpAddr, Ipv6Addr};
 
 use axum::{
     body::Body,
-    extract::State,
+    extract::{MatchedPath, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use blaupause_data::Env;
-use http::{Method, Request};
-use lru::LruCache;
-use parking_lot::Mutex;
+use http::{Method, Request, request::Parts};
+use ruma::UserId;
 
-use crate::{ApiError, App};
+use crate::{ApiError, App, call::route};
 
-/// Callers whose recent requests are remembered.
-const CALLERS_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zero");
+pub(crate) use buckets::Limiter;
 
 /// The address a request comes from: the peer's, or what a trusted proxy says. Put into the
 /// request's extensions by the listener, which alone knows the peer.
@@ -37,86 +36,88 @@ pub struct RateLimit {
 /// Limits by kind of request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RateLimits {
-    pub login: RateLimit,
-    pub registration: RateLimit,
+    /// Events sent, per user.
     pub message: RateLimit,
+    /// Attempts to sign in, per address.
+    pub login: RateLimit,
+    /// Failed attempts to sign in, per address. (Per account they are counted in `accounts`.)
+    pub login_failed: RateLimit,
+    /// Accounts made, per address.
+    pub registration: RateLimit,
+    /// Rooms joined or knocked at, per user.
     pub join: RateLimit,
+    /// Invitations, per user.
     pub invite: RateLimit,
-    pub create_room: RateLimit,
-    pub media_create: RateLimit,
+    /// Rooms made or upgraded, per user.
+    pub room_creation: RateLimit,
+    /// Changes of one's presence, per user.
+    pub presence: RateLimit,
+    /// Searches for people, per user.
+    pub user_directory: RateLimit,
+    /// Files uploaded or announced, per user.
+    pub media_upload: RateLimit,
+    /// Tokens that nobody has, per address.
+    pub unknown_token: RateLimit,
 }
 
 impl Default for RateLimits {
     fn default() -> Self {
         let limit = |per_second, burst| RateLimit { per_second, burst };
         Self {
+            message: limit(5.0, 50.0),
             login: limit(0.2, 20.0),
-            registration: limit(0.2, 5.0),
-            message: limit(10.0, 100.0),
-            join: limit(0.5, 50.0),
+            login_failed: limit(0.1, 20.0),
+            registration: limit(0.1, 5.0),
+            join: limit(0.5, 20.0),
             invite: limit(0.5, 50.0),
-            create_room: limit(0.2, 20.0),
-            media_create: limit(5.0, 50.0),
+            room_creation: limit(0.1, 20.0),
+            presence: limit(0.5, 10.0),
+            user_directory: limit(1.0, 30.0),
+            media_upload: limit(1.0, 50.0),
+            unknown_token: limit(1.0, 100.0),
         }
     }
 }
 
+impl RateLimits {
+    const fn of(&self, kind: Kind) -> RateLimit {
+        match kind {
+            Kind::Message => self.message,
+            Kind::Login => self.login,
+            Kind::LoginFailed => self.login_failed,
+            Kind::Registration => self.registration,
+            Kind::Join => self.join,
+            Kind::Invite => self.invite,
+            Kind::RoomCreation => self.room_creation,
+            Kind::Presence => self.presence,
+            Kind::UserDirectory => self.user_directory,
+            Kind::MediaUpload => self.media_upload,
+            Kind::UnknownToken => self.unknown_token,
+        }
+    }
+}
+
+/// What is counted, named as in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
-    Login,
-    Registration,
+pub(crate) enum Kind {
     Message,
+    Login,
+    LoginFailed,
+    Registration,
     Join,
     Invite,
-    CreateRoom,
-    MediaCreate,
+    RoomCreation,
+    Presence,
+    UserDirectory,
+    MediaUpload,
+    UnknownToken,
 }
 
-impl Kind {
-    /// What one request takes of a limit.
-    fn cost(self) -> f64 {
-        match self {
-            // An account takes two requests: the first one asks how to authenticate.
-            Self::Registration => 0.5,
-            _ => 1.0,
-        }
-    }
-}
-
-/// Which limit a request falls under.
-fn kind_of(method: &Method, path: &str) -> Option<Kind> {
-    let ends = |end: &str| path.ends_with(end);
-    match *method {
-        Method::POST if ends("/login") => Some(Kind::Login),
-        Method::POST if ends("/register") => Some(Kind::Registration),
-        Method::POST if ends("/createRoom") => Some(Kind::CreateRoom),
-        Method::POST if ends("/join") || path.contains("/join/") || path.contains("/knock/") => {
-            Some(Kind::Join)
-        }
-        Method::POST if ends("/invite") => Some(Kind::Invite),
-        Method::POST if path.contains("/media/") => Some(Kind::MediaCreate),
-        Method::PUT
-            if path.contains("/rooms/")
-                && ["/send/", "/state/", "/redact/"].iter().any(|part| path.contains(part)) =>
-        {
-            Some(Kind::Message)
-        }
-        _ => None,
-    }
-}
-
-/// A bucket that fills with time and is emptied by requests.
-#[derive(Clone, Copy)]
-struct Bucket {
-    tokens: f64,
-    at_ms: u64,
-}
-
-/// Who is counted. Tokens and addresses are made up by strangers, so only their hash is kept: long
-/// ones take no more room than short ones.
-#[derive(Clone, Copy, Hash)]
-enum Counted<'a> {
-    Token(&'a [u8]),
+/// For whom it is counted. Addresses are made up by strangers, so only a hash is kept: long names
+/// take no more room than short ones.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) enum Counted<'a> {
+    User(&'a UserId),
     Network(IpAddr),
     /// The listener said no address (tests).
     Unknown,
@@ -138,130 +139,113 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-type Buckets = LruCache<(Kind, u64), Bucket>;
-
-/// Remembers who asked how often.
-pub(crate) struct Limiter {
-    env: Env,
-    limits: Option<RateLimits>,
-    /// Seeded at random: nobody outside can aim at another caller's bucket.
-    hasher: RandomState,
-    buckets: Mutex<Buckets>,
+/// What one request without a signed-in user takes of which limit.
+fn open_kind(method: &Method, route: &str) -> Option<(Kind, f64)> {
+    let is_client = route.starts_with("/_matrix/client/");
+    let ends = |end: &str| is_client && route.ends_with(end);
+    match *method {
+        Method::POST if ends("/login") => Some((Kind::Login, 1.0)),
+        // An account takes two requests: the first one asks how to authenticate.
+        Method::POST if ends("/register") => Some((Kind::Registration, 0.5)),
+        // Asked while a person types a name.
+        Method::GET if ends("/register/available") => Some((Kind::Registration, 0.1)),
+        // Says whether a registration token is good: guessing is as slow as registering.
+        Method::GET if ends("/validity") => Some((Kind::Registration, 0.5)),
+        Method::POST if ends("/fallback/web") => Some((Kind::Registration, 0.5)),
+        _ => None,
+    }
 }
 
-impl Limiter {
-    pub(crate) fn new(env: Env, limits: Option<RateLimits>) -> Self {
-        let buckets = Mutex::new(LruCache::new(CALLERS_MAX));
-        Self { env, limits, hasher: RandomState::new(), buckets }
-    }
-
-    fn check(&self, kind: Kind, caller: Counted<'_>) -> Result<(), ApiError> {
-        let Some(limits) = &self.limits else { return Ok(()) };
-        let limit = match kind {
-            Kind::Login => limits.login,
-            Kind::Registration => limits.registration,
-            Kind::Message => limits.message,
-            Kind::Join => limits.join,
-            Kind::Invite => limits.invite,
-            Kind::CreateRoom => limits.create_room,
-            Kind::MediaCreate => limits.media_create,
-        };
-        let now = self.env.now_millis();
-        let caller = self.hasher.hash_one(caller);
-        let mut buckets = self.buckets.lock();
-        let full = Bucket { tokens: limit.burst, at_ms: now };
-        let bucket = buckets.get_or_insert_mut((kind, caller), || full);
-        let passed = now.saturating_sub(bucket.at_ms) as f64 / 1000.0;
-        bucket.tokens = (bucket.tokens + passed * limit.per_second).min(limit.burst);
-        bucket.at_ms = now;
-        let cost = kind.cost();
-        if bucket.tokens >= cost {
-            bucket.tokens -= cost;
-            return Ok(());
+/// Which limit a request of a signed-in user falls under.
+fn user_kind(method: &Method, route: &str) -> Option<Kind> {
+    let ends = |end: &str| route.ends_with(end);
+    let has = |part: &str| route.contains(part);
+    match *method {
+        Method::PUT if has("/rooms/") && (has("/send/") || has("/state/") || has("/redact/")) => {
+            Some(Kind::Message)
         }
-        let wait_s = (cost - bucket.tokens) / limit.per_second.max(f64::MIN_POSITIVE);
-        Err(ApiError::limit_exceeded((wait_s * 1000.0).ceil().min(3_600_000.0) as u64))
+        Method::PUT if ends("/subscription") => Some(Kind::Message),
+        Method::PUT if ends("/status") && has("/presence/") => Some(Kind::Presence),
+        Method::PUT if has("/media/") && has("/upload/") => Some(Kind::MediaUpload),
+        Method::POST if ends("/upload") && has("/media/") => Some(Kind::MediaUpload),
+        Method::POST if ends("/create") && has("/media/") => Some(Kind::MediaUpload),
+        Method::POST if ends("/createRoom") || ends("/upgrade") => Some(Kind::RoomCreation),
+        Method::POST if ends("/join") || has("/join/") || has("/knock/") => Some(Kind::Join),
+        Method::POST if ends("/invite") => Some(Kind::Invite),
+        Method::POST if ends("/user_directory/search") => Some(Kind::UserDirectory),
+        _ => None,
     }
 }
 
-/// Refuse requests beyond the limits before anything is read. The caller is the access token if
-/// there is one, else the address: a wrong token costs its sender only.
+/// Count what anybody may ask, before anything of it is read.
 pub(crate) async fn limit(State(app): State<App>, request: Request<Body>, next: Next) -> Response {
-    if let Some(kind) = kind_of(request.method(), request.uri().path()) {
-        let token = request.headers().get(http::header::AUTHORIZATION);
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    if let Some((kind, cost)) = open_kind(request.method(), route) {
         let address = request.extensions().get::<ClientAddress>();
-        let caller = match (kind, token) {
-            // Before signing in, any token is made up.
-            (Kind::Login | Kind::Registration, _) | (_, None) => Counted::from(address),
-            (_, Some(token)) => Counted::Token(token.as_bytes()),
-        };
-        if let Err(error) = app.limiter.check(kind, caller) {
+        if let Err(error) = app.limiter.take(kind, address.into(), cost) {
             return error.into_response();
         }
     }
     next.run(request).await
 }
 
+/// Count what a signed-in user asks.
+///
+/// # Errors
+/// 429 if it is too much.
+pub(crate) fn limit_user(app: &App, request: &Parts, user: &UserId) -> Result<(), ApiError> {
+    match user_kind(&request.method, route(request)) {
+        Some(kind) => app.limiter.take(kind, Counted::User(user), 1.0),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
-    fn limiter(per_second: f64, burst: f64) -> Limiter {
-        let limits = RateLimits { login: RateLimit { per_second, burst }, ..RateLimits::default() };
-        Limiter::new(Env::manual(1_000_000), Some(limits))
-    }
-
-    fn at(address: &str) -> Counted<'static> {
-        let address = ClientAddress(address.parse().expect("an address"));
-        Counted::from(Some(&address))
-    }
-
-    fn wait_ms(refused: Result<(), ApiError>) -> Option<u64> {
-        refused.err()?.body()["retry_after_ms"].as_u64()
-    }
-
     #[test]
-    fn a_burst_is_let_through_and_then_one_at_a_time() {
-        let limiter = limiter(0.5, 3.0);
-        for _ in 0..3 {
-            assert!(limiter.check(Kind::Login, at("192.0.2.1")).is_ok());
+    fn routes_fall_under_the_limits_that_are_named_for_them() {
+        for (method, route, kind) in [
+            ("PUT", "/_matrix/client/v3/rooms/{room_id}/send/{event_type}/{txn_id}", Kind::Message),
+            ("PUT", "/_matrix/client/v3/rooms/{room_id}/state/{event_type}/", Kind::Message),
+            ("PUT", "/_matrix/client/v3/rooms/{room_id}/redact/{event_id}/{txn_id}", Kind::Message),
+            ("PUT", "/_matrix/client/v3/presence/{user_id}/status", Kind::Presence),
+            ("POST", "/_matrix/client/v3/createRoom", Kind::RoomCreation),
+            ("POST", "/_matrix/client/v3/rooms/{room_id}/upgrade", Kind::RoomCreation),
+            ("POST", "/_matrix/client/v3/rooms/{room_id}/join", Kind::Join),
+            ("POST", "/_matrix/client/v3/join/{room_id_or_alias}", Kind::Join),
+            ("POST", "/_matrix/client/v3/knock/{room_id_or_alias}", Kind::Join),
+            ("POST", "/_matrix/client/v3/rooms/{room_id}/invite", Kind::Invite),
+            ("POST", "/_matrix/client/v3/user_directory/search", Kind::UserDirectory),
+            ("POST", "/_matrix/media/v3/upload", Kind::MediaUpload),
+            ("PUT", "/_matrix/media/v3/upload/{server}/{id}", Kind::MediaUpload),
+            ("POST", "/_matrix/media/v1/create", Kind::MediaUpload),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).expect("a method");
+            assert_eq!(user_kind(&method, route), Some(kind), "{method} {route}");
         }
-        assert_eq!(wait_ms(limiter.check(Kind::Login, at("192.0.2.1"))), Some(2_000));
-        limiter.env.advance(Duration::from_millis(1_999));
-        assert!(limiter.check(Kind::Login, at("192.0.2.1")).is_err());
-        limiter.env.advance(Duration::from_millis(1));
-        assert!(limiter.check(Kind::Login, at("192.0.2.1")).is_ok());
-        assert!(limiter.check(Kind::Login, at("192.0.2.1")).is_err());
     }
 
     #[test]
-    fn callers_and_kinds_are_counted_apart() {
-        let limiter = limiter(0.5, 1.0);
-        assert!(limiter.check(Kind::Login, at("192.0.2.1")).is_ok());
-        assert!(limiter.check(Kind::Login, at("192.0.2.1")).is_err());
-        assert!(limiter.check(Kind::Login, at("192.0.2.2")).is_ok());
-        assert!(limiter.check(Kind::Login, Counted::Token(b"Bearer a")).is_ok());
-        assert!(limiter.check(Kind::Login, Counted::Token(b"Bearer b")).is_ok());
-        assert!(limiter.check(Kind::Join, at("192.0.2.1")).is_ok());
-    }
-
-    #[test]
-    fn an_ipv6_network_is_one_caller() {
-        let limiter = limiter(0.5, 1.0);
-        assert!(limiter.check(Kind::Login, at("2001:db8::1")).is_ok());
-        assert!(limiter.check(Kind::Login, at("2001:db8::ffff:1:2")).is_err());
-        assert!(limiter.check(Kind::Login, at("2001:db8:0:1::1")).is_ok());
-        assert!(limiter.check(Kind::Login, at("::ffff:192.0.2.9")).is_ok());
-        assert!(limiter.check(Kind::Login, at("192.0.2.9")).is_err());
-    }
-
-    #[test]
-    fn limits_can_be_off() {
-        let limiter = Limiter::new(Env::manual(0), None);
-        for _ in 0..1_000 {
-            assert!(limiter.check(Kind::Registration, Counted::Unknown).is_ok());
+    fn reading_and_keys_are_not_limited() {
+        for (method, route) in [
+            ("GET", "/_matrix/client/v3/rooms/{room_id}/state/{event_type}/{state_key}"),
+            ("POST", "/_matrix/client/v3/keys/upload"),
+            ("POST", "/_matrix/client/v3/keys/signatures/upload"),
+            ("PUT", "/_matrix/client/v3/sendToDevice/{event_type}/{txn_id}"),
+            ("GET", "/_matrix/client/v3/sync"),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).expect("a method");
+            assert_eq!(user_kind(&method, route), None, "{method} {route}");
+            assert_eq!(open_kind(&method, route), None, "{method} {route}");
         }
+    }
+
+    #[test]
+    fn whoever_holds_the_shared_secret_may_make_many_accounts() {
+        assert_eq!(open_kind(&Method::POST, "/_synapse/admin/v1/register"), None);
+        let route = "/_matrix/client/v3/register";
+        assert_eq!(open_kind(&Method::POST, route), Some((Kind::Registration, 0.5)));
     }
 }

@@ -1,8 +1,11 @@
 //! User-interactive authentication (spec: client-server API, "User-interactive authentication
 //! API").
 //!
-//! A session belongs to one operation of one caller: what was proved for deleting device A does
-//! not delete device B. Sessions live in memory; a restart asks again.
+//! A session belongs to one request of one caller: its method, its path, its body. What was proved
+//! for deleting device A does not delete device B, and what was proved for one new password does
+//! not set another. Sessions live in memory; a restart asks again.
+
+mod digest;
 
 use std::{collections::HashMap, num::NonZeroUsize};
 
@@ -21,7 +24,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{ApiError, App, Call, Caller, User};
 
-/// Sessions kept in memory; the longest unused one goes first.
+pub(crate) use digest::Operation;
+use digest::{Digest, empty_body};
+
+/// Sessions kept in memory (about 200 bytes each); the longest unused one goes first.
 const SESSIONS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 /// How long a session waits for its next stage, in milliseconds.
 const SESSION_MS_MAX: u64 = 15 * 60 * 1000;
@@ -31,12 +37,30 @@ pub(crate) type Flows = &'static [&'static [AuthType]];
 
 #[derive(Debug)]
 struct Session {
-    /// What the session was opened for.
-    operation: String,
+    /// Caller, method and path.
+    endpoint: Digest,
+    /// The body without `auth`.
+    body: Digest,
     done: Vec<AuthType>,
     touched_ms: u64,
     /// What stages proved beyond themselves (the registration token).
     facts: HashMap<&'static str, String>,
+}
+
+impl Session {
+    /// Whether the body may become the one that the session is for: nothing was proved for another
+    /// yet, and that other one was only sent to learn the flows. Who registers is nobody yet, and
+    /// may change their mind about the name until then.
+    fn may_take(&self, who: Option<&UserId>) -> bool {
+        self.done.is_empty() && (who.is_none() || self.body == empty_body())
+    }
+
+    fn add(&mut self, stage: Stage) {
+        if !self.done.contains(&stage.kind) {
+            self.done.push(stage.kind);
+        }
+        self.facts.extend(stage.facts);
+    }
 }
 
 /// Open sessions.
@@ -58,6 +82,17 @@ pub(crate) struct Stage {
     pub facts: HashMap<&'static str, String>,
 }
 
+/// Who asks for what, and how they may prove that they may.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// `None`: somebody who registers.
+    pub who: Option<&'a UserId>,
+    pub operation: &'a Operation,
+    pub flows: Flows,
+    /// The session that the caller names.
+    pub session: Option<&'a str>,
+}
+
 impl Uia {
     pub(crate) fn new(env: Env) -> Self {
         Self { env, sessions: Mutex::new(LruCache::new(SESSIONS_MAX)) }
@@ -65,47 +100,46 @@ impl Uia {
 
     /// Add a finished stage (or none, if the caller only asks what to do), and say whether that
     /// completes a flow.
-    pub(crate) fn step(
-        &self,
-        operation: &str,
-        flows: Flows,
-        session: Option<&str>,
-        stage: Option<Stage>,
-    ) -> Result<Proved, ApiError> {
+    ///
+    /// # Errors
+    /// 401 with what is still to be done, in a new session if the body is another one than before;
+    /// 403 if the session is unknown, too old, or somebody else's or another endpoint's.
+    pub(crate) fn step(&self, asked: Asked<'_>, stage: Option<Stage>) -> Result<Proved, ApiError> {
+        let unknown = || ApiError::forbidden("this authentication session is not known");
+        let Asked { who, operation, flows, .. } = asked;
+        let (endpoint, body) = (operation.endpoint(who), operation.body());
         let mut sessions = self.sessions.lock();
         let now = self.env.now_millis();
-        let mut id = match session {
-            Some(id) => {
-                let known = sessions.get(id).is_some_and(|session| {
-                    session.operation == operation && session.touched_ms + SESSION_MS_MAX > now
-                });
-                if !known {
-                    return Err(ApiError::forbidden("this authentication session is not known"));
-                }
-                Some(id.to_owned())
-            }
-            None => None,
-        };
-        let id = id.take().unwrap_or_else(|| {
-            let id = self.env.random_text::<18>();
-            let session = Session {
-                operation: operation.to_owned(),
-                done: Vec::new(),
-                touched_ms: now,
-                facts: HashMap::new(),
-            };
-            sessions.put(id.clone(), session);
-            id
+        let known = asked.session.map(|id| {
+            let session = sessions.get_mut(id).filter(|session| {
+                session.endpoint == endpoint && session.touched_ms + SESSION_MS_MAX > now
+            });
+            session.map(|session| (id.to_owned(), session)).ok_or_else(unknown)
         });
-        let Some(session) = sessions.get_mut(&id) else {
-            return Err(ApiError::forbidden("this authentication session is not known"));
-        };
-        session.touched_ms = now;
-        if let Some(stage) = stage {
-            if !session.done.contains(&stage.kind) {
-                session.done.push(stage.kind);
+        let known =
+            known.transpose()?.filter(|(_, session)| session.body == body || session.may_take(who));
+        let was_swapped = asked.session.is_some() && known.is_none();
+        let id = match known {
+            Some((id, session)) => {
+                session.body = body;
+                session.touched_ms = now;
+                id
             }
-            session.facts.extend(stage.facts);
+            None => {
+                let id = self.env.random_text::<18>();
+                let (done, facts) = (Vec::new(), HashMap::new());
+                sessions.put(id.clone(), Session { endpoint, body, done, touched_ms: now, facts });
+                id
+            }
+        };
+        let session = sessions.get_mut(&id).ok_or_else(unknown)?;
+        if was_swapped {
+            let challenge = ApiError::uia(challenge(flows, &id, &session.done));
+            let reason = "the request is not the one that this session was opened for";
+            return Err(challenge.with("errcode", "M_FORBIDDEN").with("error", reason));
+        }
+        if let Some(stage) = stage {
+            session.add(stage);
         }
         let is_done = flows.iter().any(|flow| flow.iter().all(|kind| session.done.contains(kind)));
         if is_done {
@@ -116,17 +150,42 @@ impl Uia {
     }
 
     /// The body of the 401 that asks for a stage, with the reason why the last one failed.
-    pub(crate) fn refuse(
-        &self,
-        operation: &str,
-        flows: Flows,
-        session: Option<&str>,
-        reason: &str,
-    ) -> ApiError {
-        match self.step(operation, flows, session, None) {
+    pub(crate) fn refuse(&self, asked: Asked<'_>, reason: &str) -> ApiError {
+        match self.step(asked, None) {
             Err(challenge) => challenge.with("errcode", "M_FORBIDDEN").with("error", reason),
             Ok(_) => ApiError::forbidden(reason),
         }
+    }
+
+    /// The 401 that sends the person to a page of ours (spec: client-server API, "OAuth
+    /// authentication"), in its stable and its unstable form. The page remembers what was allowed,
+    /// so the session is only a name.
+    pub(crate) fn see_page(&self, url: &str) -> ApiError {
+        let stages = ["m.oauth", "org.matrix.cross_signing_reset"];
+        let mut body = Map::new();
+        let flows: Vec<Value> = stages.iter().map(|stage| json!({ "stages": [stage] })).collect();
+        body.insert("flows".into(), flows.into());
+        let params = stages.map(|stage| (stage.to_owned(), json!({ "url": url })));
+        body.insert("params".into(), Value::Object(params.into_iter().collect()));
+        body.insert("session".into(), self.env.random_text::<18>().into());
+        ApiError::uia(body)
+    }
+
+    /// Add a stage that was done outside of the request, on a page of its own (spec: client-server
+    /// API, "Fallback"). Whether the session exists.
+    pub(crate) fn done_elsewhere(&self, id: &str, stage: Stage) -> bool {
+        let mut sessions = self.sessions.lock();
+        let now = self.env.now_millis();
+        let session =
+            sessions.get_mut(id).filter(|session| session.touched_ms + SESSION_MS_MAX > now);
+        session.map(|session| session.add(stage)).is_some()
+    }
+
+    /// Whether somebody could go on with this session.
+    pub(crate) fn is_open(&self, id: &str) -> bool {
+        let now = self.env.now_millis();
+        let sessions = self.sessions.lock();
+        sessions.peek(id).is_some_and(|session| session.touched_ms + SESSION_MS_MAX > now)
     }
 }
 
@@ -167,11 +226,11 @@ impl App {
     pub(crate) async fn prove_password(
         &self,
         user: &UserId,
-        operation: &str,
+        operation: &Operation,
         auth: Option<&AuthData>,
     ) -> Result<Proved, ApiError> {
-        let operation = format!("{user} {operation}");
         let session = auth.and_then(AuthData::session);
+        let asked = Asked { who: Some(user), operation, flows: PASSWORD, session };
         let stage = match auth {
             Some(AuthData::Password(password)) => {
                 let named = match &password.identifier {
@@ -187,13 +246,15 @@ impl App {
                         Err(error) => return Err(error.into()),
                     };
                 if !is_right {
-                    let reason = "the password is wrong";
-                    return Err(self.uia.refuse(&operation, PASSWORD, session, reason));
+                    return Err(self.uia.refuse(asked, "the password is wrong"));
                 }
                 Some(Stage { kind: AuthType::Password, facts: HashMap::new() })
             }
             _ => None,
         };
-        self.uia.step(&operation, PASSWORD, session, stage)
+        self.uia.step(asked, stage)
     }
 }
+
+#[cfg(test)]
+mod tests;

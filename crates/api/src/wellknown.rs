@@ -5,7 +5,7 @@ use axum::{Json, Router, extract::State};
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::{ApiError, App, Serve};
+use crate::{ApiError, App, Serve, app::LiveKit, oauth};
 
 /// What is told; what is `None` is answered with 404.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +16,7 @@ pub struct WellKnown {
     pub server: Option<String>,
     /// Contacts (spec: "GET /.well-known/matrix/support").
     pub support: Option<Value>,
-    /// Further fields of the client document (`io.element.e2ee`, RTC foci, …).
+    /// Further fields of the client document (`io.element.e2ee`, …).
     pub client_extra: Map<String, Value>,
 }
 
@@ -32,8 +32,16 @@ async fn client(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     let base_url = known.client_base_url.as_ref().ok_or_else(|| not_set("client"))?;
     let mut document = known.client_extra.clone();
     document.insert("m.homeserver".into(), json!({ "base_url": base_url }));
-    if !app.settings.rtc_foci.is_empty() {
-        document.insert("org.matrix.msc4143.rtc_foci".into(), json!(app.settings.rtc_foci));
+    if let Some(oauth) = &app.settings.oauth {
+        let known = oauth::well_known(&oauth.base_url);
+        document.insert("org.matrix.msc2965.authentication".into(), known);
+    }
+    let foci = app.settings.rtc.iter();
+    let foci: Vec<Value> = foci
+        .map(|focus| json!({ "type": LiveKit::TYPE, LiveKit::URL: focus.service_url }))
+        .collect();
+    if !foci.is_empty() {
+        document.insert("org.matrix.msc4143.rtc_foci".into(), foci.into());
     }
     Ok(Json(Value::Object(document)))
 }

@@ -28,6 +28,7 @@ pub enum Clock {
 pub struct Env {
     clock: Clock,
     cpu: Arc<Semaphore>,
+    answer_now: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -35,19 +36,21 @@ pub struct Env {
 const CPU_JOBS_MAX: usize = 4;
 
 impl Env {
-    /// The real world. `stop` ends long polls and workers.
+    /// The real world. `stop` ends workers; [`Env::answer_now`] is cancelled with it at the latest.
     pub fn system(stop: CancellationToken) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let cpu = Arc::new(Semaphore::new(cores.min(CPU_JOBS_MAX)));
-        Self { clock: Clock::System, cpu, stop }
+        Self { clock: Clock::System, cpu, answer_now: stop.child_token(), stop }
     }
 
     /// A world for tests, whose clock starts at `millis` and moves only by [`Env::advance`].
     pub fn manual(millis: u64) -> Self {
+        let stop = CancellationToken::new();
         Self {
             clock: Clock::Manual(Arc::new(AtomicU64::new(millis))),
             cpu: Arc::new(Semaphore::new(CPU_JOBS_MAX)),
-            stop: CancellationToken::new(),
+            answer_now: stop.child_token(),
+            stop,
         }
     }
 
@@ -111,8 +114,29 @@ impl Env {
         }
     }
 
-    /// Cancelled when the server stops: long polls answer now, workers end at a safe point.
+    /// Cancelled when the server begins to stop: who waits for news answers now. Requests still
+    /// run, and workers still serve them.
+    pub fn answer_now(&self) -> &CancellationToken {
+        &self.answer_now
+    }
+
+    /// Cancelled when no request runs any more: workers end at a safe point.
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_answers_before_workers_stop_and_at_the_latest_with_them() {
+        let env = Env::manual(0);
+        env.answer_now().cancel();
+        assert!(!env.stop().is_cancelled(), "requests still run, and workers serve them");
+        let env = Env::system(CancellationToken::new());
+        env.stop().cancel();
+        assert!(env.answer_now().is_cancelled());
     }
 }

@@ -12,6 +12,9 @@ pub enum DataError {
     /// The batch is beyond the store's limits.
     #[error("batch is beyond the size limits")]
     TooLarge,
+    /// Too little space is left on the disk. Nothing was written.
+    #[error("the server's disk is full")]
+    DiskFull,
     /// The engine cannot be read or written.
     #[error("store unavailable: {0}")]
     Unavailable(String),
@@ -22,6 +25,7 @@ impl From<StoreError> for DataError {
         match error {
             StoreError::Unavailable(why) => Self::Unavailable(why),
             StoreError::Damaged(what) => Self::Damaged(what),
+            in_use @ StoreError::InUse { .. } => Self::Unavailable(in_use.to_string()),
         }
     }
 }
@@ -31,6 +35,7 @@ impl From<CommitError> for DataError {
         match error {
             CommitError::Conflict { pre } => Self::Conflict { pre },
             CommitError::TooLarge => Self::TooLarge,
+            CommitError::DiskFull => Self::DiskFull,
             CommitError::Fenced => Self::Unavailable("another node owns this shard".into()),
             CommitError::Unavailable(why) => Self::Unavailable(why),
         }

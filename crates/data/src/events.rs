@@ -1,17 +1,14 @@
 //! Events as read back, with a cache: they never change, except by redaction.
 
-use std::{
-    num::NonZeroUsize,
-    sync::{Arc, OnceLock},
-};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use blaupause_graph::EventNo;
 use blaupause_store::Part;
 use lru::LruCache;
 use parking_lot::Mutex;
-use ruma::{OwnedRoomId, OwnedUserId};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
     Change, Data, DataError, Found, Place, ReadSet,
@@ -32,7 +29,8 @@ pub struct Event {
     pub kind: String,
     pub state_key: Option<String>,
     pub origin_server_ts: u64,
-    client: OnceLock<String>,
+    content: Box<RawValue>,
+    redacts: Option<Box<RawValue>>,
 }
 
 /// The fields of a PDU that clients see. The rest is between servers.
@@ -49,93 +47,86 @@ struct PduView<'a> {
     redacts: Option<&'a RawValue>,
 }
 
+/// An event as clients see it.
+#[derive(Serialize)]
+struct ClientEvent<'a, U> {
+    content: &'a RawValue,
+    event_id: &'a EventId,
+    origin_server_ts: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redacts: Option<&'a RawValue>,
+    sender: &'a UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_key: Option<&'a str>,
+    r#type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room_id: Option<&'a RoomId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsigned: Option<U>,
+}
+
 impl Event {
     fn from_row(no: EventNo, row: Found<StoredEvent>) -> Result<Self, DataError> {
         let damaged = |_| DataError::Damaged("evt/e: PDU".into());
         let pdu: PduView<'_> = serde_json::from_str(&row.value.pdu).map_err(damaged)?;
+        let redacts = redacts_field(&pdu).map(ToOwned::to_owned);
+        let content = pdu.content.to_owned();
         let PduView { kind, sender, state_key, origin_server_ts, .. } = pdu;
         let place = row.value.place.map(|place| place.settled(row.pos));
-        let client = OnceLock::new();
         let stored = row.value;
-        Ok(Self { no, place, stored, sender, kind, state_key, origin_server_ts, client })
+        Ok(Self { no, place, stored, sender, kind, state_key, origin_server_ts, content, redacts })
     }
 
     /// The event's content, as JSON text.
     pub fn content(&self) -> &RawValue {
-        let pdu: PduView<'_> =
-            serde_json::from_str(&self.stored.pdu).expect("was parsed when the event was read");
-        pdu.content
+        &self.content
     }
 
     /// The content as a type; `None` if it does not have that shape.
     pub fn content_as<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
-        serde_json::from_str(self.content().get()).ok()
+        serde_json::from_str(self.content.get()).ok()
     }
 
     /// The event as clients see it (spec: client-server API, "Room event format").
     ///
     /// `room` is left out where the endpoint's answer already says the room (sync). `unsigned`
-    /// is a JSON object, usually different for every reader, or `None` for no such field.
-    pub fn client_json(&self, room: Option<&OwnedRoomId>, unsigned: Option<&str>) -> Box<RawValue> {
-        let base = self.client.get_or_init(|| self.client_base());
-        let mut json = String::with_capacity(base.len() + 256);
-        json.push_str(base);
-        if let Some(room) = room {
-            json.push_str(",\"room_id\":");
-            push_text(&mut json, room.as_str());
-        }
-        if let Some(unsigned) = unsigned {
-            json.push_str(",\"unsigned\":");
-            json.push_str(unsigned);
-        }
-        json.push('}');
-        RawValue::from_string(json).expect("is put together from JSON values")
-    }
-
-    /// All fields that do not depend on the reader, without the closing brace.
-    fn client_base(&self) -> String {
-        let pdu: PduView<'_> =
-            serde_json::from_str(&self.stored.pdu).expect("was parsed when the event was read");
-        let mut json = String::with_capacity(self.stored.pdu.len());
-        json.push_str("{\"content\":");
-        json.push_str(pdu.content.get());
-        json.push_str(",\"event_id\":");
-        push_text(&mut json, self.stored.event_id.as_str());
-        json.push_str(",\"origin_server_ts\":");
-        json.push_str(&self.origin_server_ts.to_string());
-        if let Some(redacts) = self.redacts_field(&pdu) {
-            json.push_str(",\"redacts\":");
-            json.push_str(&redacts);
-        }
-        json.push_str(",\"sender\":");
-        push_text(&mut json, self.sender.as_str());
-        if let Some(state_key) = &self.state_key {
-            json.push_str(",\"state_key\":");
-            push_text(&mut json, state_key);
-        }
-        json.push_str(",\"type\":");
-        push_text(&mut json, &self.kind);
-        json
-    }
-
-    /// Room version 11 moved `redacts` into the content; clients get it at the top level too
-    /// (spec: room version 11, "Redactions", client considerations).
-    fn redacts_field(&self, pdu: &PduView<'_>) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Redaction<'a> {
-            #[serde(borrow)]
-            redacts: Option<&'a RawValue>,
-        }
-        if self.kind != "m.room.redaction" {
-            return None;
-        }
-        let inner = || serde_json::from_str::<Redaction<'_>>(pdu.content.get()).ok()?.redacts;
-        pdu.redacts.or_else(inner).map(|id| id.get().to_owned())
+    /// becomes a JSON object, usually different for every reader; `None` for no such field.
+    ///
+    /// # Panics
+    /// If `unsigned` cannot be JSON.
+    pub fn client_json<U: Serialize>(
+        &self,
+        room: Option<&OwnedRoomId>,
+        unsigned: Option<U>,
+    ) -> Box<RawValue> {
+        let event = ClientEvent {
+            content: &self.content,
+            event_id: &self.stored.event_id,
+            origin_server_ts: self.origin_server_ts,
+            redacts: self.redacts.as_deref(),
+            sender: &self.sender,
+            state_key: self.state_key.as_deref(),
+            r#type: &self.kind,
+            room_id: room.map(|room| &**room),
+            unsigned,
+        };
+        to_raw_value(&event).expect("an event is JSON")
     }
 }
 
-fn push_text(json: &mut String, text: &str) {
-    json.push_str(&serde_json::to_string(text).expect("text is JSON"));
+/// Room version 11 moved `redacts` into the content; clients get it at the top level too
+/// (spec: room version 11, "Redactions", client considerations).
+fn redacts_field<'a>(pdu: &PduView<'a>) -> Option<&'a RawValue> {
+    #[derive(Deserialize)]
+    struct Redaction<'a> {
+        #[serde(borrow)]
+        redacts: Option<&'a RawValue>,
+    }
+    if pdu.kind != "m.room.redaction" {
+        return None;
+    }
+    let inner = || serde_json::from_str::<Redaction<'a>>(pdu.content.get()).ok()?.redacts;
+    pdu.redacts.or_else(inner)
 }
 
 /// Recently read events.

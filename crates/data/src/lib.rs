@@ -9,6 +9,7 @@
 
 mod change;
 mod codec;
+pub mod conformance;
 mod env;
 mod error;
 mod events;
@@ -22,6 +23,12 @@ mod read;
 mod row;
 pub mod rows;
 mod state;
+#[cfg(test)]
+mod stored;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod waves;
 mod write;
 
 pub use blaupause_store::{Db, LIMITS, Part, StreamPos, Table};
@@ -32,9 +39,12 @@ pub use env::{Clock, Env};
 pub use error::DataError;
 pub use events::Event;
 pub use feed::{Committed, Feed, OnCommitted, OnPassing};
+pub use log::LogState;
 pub use open::{Data, SigningKey};
 pub use parts::{DIRECTORY, Parts};
 pub use place::Place;
 pub use read::{Answers, Many, One, Order, Page, ReadSet};
 pub use row::{Found, Prefix, Row};
+pub use tail::Stretch;
+pub use waves::{together, try_together};
 pub use write::Write;

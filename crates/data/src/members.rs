@@ -1,15 +1,20 @@
 //! Who is in which room.
 
-use blaupause_store::Part;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use crate::{
-    Data, DataError, Found, LIMITS, Member, Order, ReadSet,
+    Data, DataError, Found, Member,
     rows::{MemberRow, RoomMember, UserRoom, UserRoomRow},
 };
 
+/// Members of one room, with one membership, that are told of.
+const MEMBERS_MAX: u32 = 1_000_000;
+/// Rooms of one user that are told of.
+const USER_ROOMS_MAX: u32 = 100_000;
+
 impl Data {
-    /// Members of a room with the given membership. A room may have 100,000.
+    /// Members of a room with the given membership. A room may have 100,000: a round trip for each
+    /// 40,000 of them or so.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -19,7 +24,7 @@ impl Data {
         membership: Member,
     ) -> Result<Vec<RoomMember>, DataError> {
         let part = self.parts().room(room);
-        let page = self.list::<MemberRow>(part, &(membership as u8), LIMITS.scan_rows_max).await?;
+        let page = self.list_all::<MemberRow>(part, &(membership as u8), MEMBERS_MAX).await?;
         Ok(page.rows.into_iter().map(|(_, row)| row.value).collect())
     }
 
@@ -29,7 +34,7 @@ impl Data {
     /// The store cannot be read.
     pub async fn rooms_of(&self, user: &UserId) -> Result<Vec<Found<UserRoom>>, DataError> {
         let part = self.parts().user(user);
-        let page = self.list::<UserRoomRow>(part, &(), LIMITS.scan_rows_max).await?;
+        let page = self.list_all::<UserRoomRow>(part, &(), USER_ROOMS_MAX).await?;
         Ok(page.rows.into_iter().map(|(_, row)| row).collect())
     }
 
@@ -65,19 +70,11 @@ impl Data {
         &self,
         rooms: &[OwnedRoomId],
     ) -> Result<Vec<OwnedUserId>, DataError> {
-        let mut want = ReadSet::new();
-        let slots: Vec<_> = rooms
-            .iter()
-            .map(|room| {
-                let part: Part = self.parts().room(room);
-                let join = Member::Join as u8;
-                want.prefix::<MemberRow>(part, &join, Order::Forward, LIMITS.scan_rows_max)
-            })
-            .collect();
-        let got = want.run(self).await?;
+        let join = Member::Join as u8;
+        let lists: Vec<_> = rooms.iter().map(|room| (self.parts().room(room), &join)).collect();
+        let pages = self.lists_all::<MemberRow, _>(&lists, MEMBERS_MAX).await?;
         let mut users = Vec::new();
-        for slot in slots {
-            let page = got.many(slot)?;
+        for page in pages {
             users.extend(page.rows.into_iter().map(|(_, row)| row.value.user_id));
         }
         users.sort();

@@ -14,9 +14,11 @@ use ruma::{OwnedServerName, ServerName, UserId, signatures::Ed25519KeyPair};
 use crate::{
     Change, DataError, Env, Feed, Parts, ReadSet, Write,
     events::EventCache,
+    log::{Followers, Pruning},
     row::decode,
     rows::{Installation, InstallationRow},
     state::PageCache,
+    tail::Tails,
 };
 
 /// The slot of this node. One node: always 1.
@@ -33,8 +35,11 @@ struct Inner {
     feed: Feed,
     events: EventCache,
     pages: PageCache,
+    tails: Tails,
     /// Redactions committed so far, see [`Data::events`].
     redactions: AtomicU64,
+    log_followers: Followers,
+    pruning: Pruning,
     server_name: OwnedServerName,
     signing_key: SigningKey,
 }
@@ -67,8 +72,14 @@ impl Data {
     /// to belong to this server.
     ///
     /// # Errors
-    /// The store cannot be read or written, or belongs to another server name.
+    /// The store cannot be read or written, belongs to another server name, or is an unfinished
+    /// copy.
     pub async fn open(db: Db, server_name: &ServerName, env: Env) -> Result<Self, DataError> {
+        if blaupause_store::copy::is_unfinished(&db).await? {
+            return Err(DataError::Unavailable(
+                "it is a copy that was interrupted; `blaupause store copy` goes on with it".into(),
+            ));
+        }
         let installation = installation(&db, server_name, &env).await?;
         if installation.server_name != server_name.as_str() {
             return Err(DataError::Unavailable(format!(
@@ -87,12 +98,19 @@ impl Data {
             feed: Feed::starting_at(db.position()),
             events: EventCache::new(),
             pages: PageCache::new(),
+            tails: Tails::new(),
             redactions: AtomicU64::new(0),
+            log_followers: Followers::default(),
+            pruning: Pruning::default(),
             server_name: server_name.to_owned(),
             signing_key: SigningKey(Arc::new(pair)),
             db,
             env,
         }));
+        // So that a client which was here shortly before the start is told what is new without
+        // looking through all of its rooms.
+        let (batches, complete_after) = data.log_tail().await?;
+        data.feed().fill(batches, complete_after);
         // Weak: the store's commit thread must not keep alive what holds the store.
         let weak = Arc::downgrade(&data.0);
         data.db().on_commit(Arc::new(move |pos, lines| {
@@ -101,11 +119,12 @@ impl Data {
             }
         }));
         let weak = Arc::downgrade(&data.0);
-        data.feed().follow(Box::new(move |_, changes| {
-            let redacts = changes.iter().any(|c| matches!(c, Change::Redacted { .. }));
-            if let (true, Some(inner)) = (redacts, weak.upgrade()) {
-                inner.redactions.fetch_add(1, Ordering::SeqCst);
-                let data = Self(inner);
+        data.feed().follow(Box::new(move |pos, changes| {
+            let Some(inner) = weak.upgrade() else { return };
+            let data = Self(inner);
+            data.tails().note(data.parts(), pos, changes);
+            if changes.iter().any(|change| matches!(change, Change::Redacted { .. })) {
+                data.0.redactions.fetch_add(1, Ordering::SeqCst);
                 data.event_cache().forget_changed(&data, changes);
             }
         }));
@@ -132,9 +151,9 @@ impl Data {
         &self.0.feed
     }
 
-    /// The newest position that is durable and readable.
+    /// The newest position that is durable, readable and known to every cache, see [`Feed`].
     pub fn position(&self) -> StreamPos {
-        self.0.db.position()
+        self.0.feed.position()
     }
 
     /// This server's name.
@@ -158,6 +177,18 @@ impl Data {
 
     pub(crate) fn page_cache(&self) -> &PageCache {
         &self.0.pages
+    }
+
+    pub(crate) fn tails(&self) -> &Tails {
+        &self.0.tails
+    }
+
+    pub(crate) fn log_followers(&self) -> &Followers {
+        &self.0.log_followers
+    }
+
+    pub(crate) fn pruning(&self) -> &Pruning {
+        &self.0.pruning
     }
 
     pub(crate) fn redactions(&self) -> u64 {

@@ -47,7 +47,8 @@ pub enum Order {
     Backward,
 }
 
-/// Rows of a scan and whether there are more beyond the limit.
+/// Rows of a scan and whether there are more: beyond the limit, or because the answer is full
+/// ([`LIMITS`]).
 #[derive(Debug)]
 pub struct Page<R: Row> {
     pub rows: Vec<(R::Key, Found<R::Value>)>,
@@ -124,7 +125,7 @@ impl ReadSet {
         if self.reads.is_empty() {
             return Ok(Answers(Vec::new()));
         }
-        Ok(Answers(data.db().read(self.reads).await?))
+        Ok(Answers(data.read(self.reads).await?))
     }
 }
 
@@ -212,7 +213,9 @@ impl Data {
         slots.into_iter().map(|at| got.one(at)).collect()
     }
 
-    /// All rows of a kind under a prefix.
+    /// The first rows of a kind under a prefix, as many as the limit says or as one answer holds
+    /// ([`LIMITS`]): [`Page::more`] says whether there are others. All of them:
+    /// [`Data::list_all`].
     ///
     /// # Errors
     /// As for [`Data::get`].
@@ -225,5 +228,63 @@ impl Data {
         let mut want = ReadSet::new();
         let at = want.prefix::<R>(part, prefix, Order::Forward, limit);
         want.run(self).await?.many(at)
+    }
+
+    /// All rows of a kind under a prefix, `rows_max` at most; a round trip for each full answer.
+    /// Rows that are written meanwhile may be in it or not.
+    ///
+    /// # Errors
+    /// As for [`Data::get`].
+    pub async fn list_all<R: Row>(
+        &self,
+        part: Part,
+        prefix: &impl KeyFields,
+        rows_max: u32,
+    ) -> Result<Page<R>, DataError> {
+        let mut pages = self.lists_all::<R, _>(&[(part, prefix)], rows_max).await?;
+        Ok(pages.pop().unwrap_or(Page { rows: Vec::new(), more: false }))
+    }
+
+    /// As [`Data::list_all`] for many prefixes, in the order asked; as many round trips as the
+    /// longest list needs.
+    ///
+    /// # Errors
+    /// As for [`Data::get`].
+    pub async fn lists_all<R: Row, P: KeyFields>(
+        &self,
+        lists: &[(Part, &P)],
+        rows_max: u32,
+    ) -> Result<Vec<Page<R>>, DataError> {
+        let mut pages: Vec<Page<R>> =
+            lists.iter().map(|_| Page { rows: Vec::new(), more: true }).collect();
+        loop {
+            let mut want = ReadSet::new();
+            let mut slots = Vec::new();
+            for (at, ((part, prefix), page)) in lists.iter().zip(&pages).enumerate() {
+                let left = rows_max.saturating_sub(page.rows.len() as u32);
+                if !page.more || left == 0 {
+                    continue;
+                }
+                let (order, end) = (Order::Forward, Bound::Included(*prefix));
+                slots.push((
+                    at,
+                    match page.rows.last() {
+                        None => want.prefix::<R>(*part, *prefix, order, left),
+                        Some((last, _)) => {
+                            want.range::<R>(*part, Bound::Excluded(last), end, order, left)
+                        }
+                    },
+                ));
+            }
+            if slots.is_empty() {
+                return Ok(pages);
+            }
+            let got = want.run(self).await?;
+            for (at, slot) in slots {
+                let next = got.many(slot)?;
+                pages[at].rows.extend(next.rows);
+                pages[at].more = next.more;
+            }
+        }
     }
 }

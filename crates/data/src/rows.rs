@@ -2,7 +2,7 @@
 //!
 //! Partition letters: R room, U user, D other server, S slot, X named thing, G directory.
 //! Rows of rooms are declared in this crate, because every domain reads them; the others in the
-//! crate that owns them. A test in the server's package checks the catalogue against the code.
+//! crate that owns them. A test of this crate checks the catalogue against the code.
 //!
 //! | table | tag | part | crate | key -> value |
 //! |-------|-----|------|-------|--------------|
@@ -19,15 +19,23 @@
 //! | idx   | L   | U    | accounts | token hash -> end of a login token |
 //! | idx   | o   | U    | accounts | token hash -> end of an OpenID token |
 //! | idx   | g   | G    | accounts | registration token -> uses, end |
+//! | idx   | b   | U    | accounts | cookie hash -> end of a session on the account pages |
+//! | idx   | c   | U    | accounts | code hash -> OAuth authorization code |
+//! | idx   | C   | G    | accounts | client id -> OAuth client |
+//! | idx   | v   | G    | accounts | user code -> OAuth device grant |
 //! | idx   | l   | G    | accounts | local user directory |
 //! | idx   | r   | G    | rooms | room directory (published rooms) |
 //! | idx   | R   | G    | rooms | every room on this server |
+//! | idx   | m   | X    | media | media id -> what it stands for |
+//! | idx   | n   | X    | media | width, height, method -> thumbnail |
 //! | seq   | l   | S    | store | position, index -> change line |
 //! | seq   | t   | R    | data  | place -> event number, state after it |
 //! | seq   | r   | R    | data  | target event, relation, place -> event number |
+//! | seq   | h   | R    | rooms | place -> reply in a thread, its root |
 //! | seq   | d   | G    | e2ee  | position -> user whose devices changed |
 //! | seq   | s   | R    | rooms | position, kind -> receipt that moved |
 //! | seq   | e   | G    | rooms | position -> report of content, room or person |
+//! | seq   | u   | U    | notify | position -> thread subscription that changed |
 //! | state | p   | R    | data  | page number -> trie page |
 //! | state | a   | R    | data  | event number -> auth edges |
 //! | state | c   | R    | data  | state key number -> event number (current) |
@@ -38,10 +46,26 @@
 //! | usr   | p   | U    | accounts | profile |
 //! | usr   | a   | U    | accounts | room or nothing, type -> account data |
 //! | usr   | F   | U    | accounts | number -> filter |
+//! | usr   | O   | U    | accounts | device -> OAuth client, scope, token family |
+//! | usr   | X   | U    | accounts | until when cross-signing keys may be replaced |
 //! | usr   | R   | R    | rooms | user, kind, thread -> receipt |
+//! | usr   | k   | U    | e2ee  | device -> device keys |
+//! | usr   | x   | U    | e2ee  | usage -> cross-signing key |
+//! | usr   | s   | U    | e2ee  | other user, key -> my signature on their master key |
+//! | usr   | c   | U    | e2ee  | when devices or keys last changed |
+//! | usr   | b   | U    | e2ee  | version -> key backup |
+//! | usr   | B   | U    | e2ee  | version, room, session -> backed-up key |
+//! | usr   | M   | U    | media | media id -> waits for its content since |
+//! | usr   | P   | U    | notify | app, push key -> pusher |
+//! | usr   | T   | U    | notify | room, thread root -> subscription |
+//! | box   | m   | U    | e2ee  | device, position, index -> to-device message |
+//! | box   | t   | U    | e2ee  | device, transaction hash -> when it was done |
+//! | box   | o   | U    | e2ee  | device, algorithm, position, index -> one-time key |
+//! | box   | f   | U    | e2ee  | device, algorithm -> fallback key |
 //! | meta  | h   | R    | data  | room head |
 //! | meta  | u   | U    | accounts | account head |
 //! | meta  | P   | S    | store | last position |
+//! | meta  | C   | S    | store | how far a copy into this store is; gone when it is complete |
 //! | meta  | s   | S    | data  | this installation's secrets |
 //! | meta  | c   | S    | data  | a follower's cursor |
 

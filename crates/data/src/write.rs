@@ -1,6 +1,6 @@
 //! Typed batches.
 
-use blaupause_store::{Batch, Op, Part, Pending, Pre, Store, StreamPos};
+use blaupause_store::{Batch, Key, Op, Part, Pending, Pre, Store, StreamPos, Table};
 
 use crate::{
     Change, Data, DataError, Prefix, Row,
@@ -76,6 +76,11 @@ impl Write {
         let (lo, _) = key_of(part, R::TAG, prefix);
         let hi = lo.prefix_end();
         self.batch.ops.push(Op::DelRange { t: R::TABLE, lo, hi });
+    }
+
+    /// Remove lines of the change log with `lo <= key < hi`.
+    pub(crate) fn del_log(&mut self, lo: Key, hi: Key) {
+        self.batch.ops.push(Op::DelRange { t: Table::Seq, lo, hi });
     }
 
     /// The batch conflicts unless the row is absent.

@@ -1,27 +1,23 @@
 //! Key backup: encrypted room keys that a user stores with the server (spec: client-server API,
 //! "Server-side key backups").
 
-use std::collections::BTreeMap;
+mod keys;
 
-use blaupause_data::{Data, DataError, LIMITS, Order, ReadSet, Write};
-use ruma::{OwnedRoomId, RoomId, UserId};
+use std::{collections::BTreeMap, ops::Bound};
+
+use blaupause_data::{Data, DataError, Order, ReadSet, Write};
+use ruma::{OwnedRoomId, UserId};
 use serde_json::value::RawValue;
 
 use crate::{
     E2ee, E2eeError,
-    rows::{BackupKeyRow, BackupKeyValue, BackupVersionRow, BackupVersionValue},
+    rows::{BackupKeyValue, BackupVersionRow, BackupVersionValue},
 };
 
 /// Bytes of the `auth_data` of a version.
 const AUTH_DATA_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of one key's `session_data`.
-const SESSION_DATA_BYTES_MAX: usize = 64 * 1024;
-/// Keys in one request.
-const KEYS_PER_REQUEST_MAX: usize = 2_000;
-/// Keys in one batch, within the store's limits.
-const BATCH_KEYS_MAX: usize = 400;
-/// Bytes of keys in one batch, within the store's limits.
-const BATCH_BYTES_MAX: usize = 700_000;
+/// Versions that are read at once to find the newest one.
+const VERSIONS_STEP: u32 = 4;
 /// Attempts while another device of the user writes to the same backup.
 const ATTEMPTS_MAX: usize = 32;
 
@@ -66,7 +62,8 @@ impl E2ee {
         let auth_data = checked_auth_data(auth_data)?;
         let part = self.data().parts().user(user);
         for _ in 0..ATTEMPTS_MAX {
-            let number = self.newest(user, true).await?.map_or(0, |newest| newest.number) + 1;
+            let newest = self.newest(user, true).await?;
+            let number = newest.as_ref().map_or(0, |newest| newest.number) + 1;
             let value = BackupVersionValue {
                 algorithm: algorithm.to_owned(),
                 auth_data: auth_data.clone(),
@@ -77,6 +74,10 @@ impl E2ee {
             let mut write = Write::new(part);
             write.require_version::<BackupVersionRow>(part, &number, 0);
             write.put_version::<BackupVersionRow>(part, &number, 1, &value);
+            if let Some(gone) = newest.filter(|newest| newest.value.deleted) {
+                // Only the newest number has to be remembered.
+                write.del::<BackupVersionRow>(part, &gone.number);
+            }
             if commit_or_retry(self.data(), write).await? {
                 return Ok(number.to_string());
             }
@@ -131,194 +132,38 @@ impl E2ee {
     /// # Errors
     /// [`E2eeError::BackupUnknown`] if the number was never given; or the store failed.
     pub async fn delete_backup(&self, user: &UserId, version: &str) -> Result<(), E2eeError> {
-        let number = version.parse().map_err(|_| E2eeError::BackupUnknown)?;
+        let number: u64 = version.parse().map_err(|_| E2eeError::BackupUnknown)?;
         let part = self.data().parts().user(user);
+        let newest = self.newest(user, true).await?.ok_or(E2eeError::BackupUnknown)?;
+        let is_newest = newest.number == number;
         let row = self.data().get::<BackupVersionRow>(part, &number).await?;
-        let row = row.ok_or(E2eeError::BackupUnknown)?;
+        let Some(row) = row else {
+            let was_given = (1..newest.number).contains(&number);
+            return if was_given { Ok(()) } else { Err(E2eeError::BackupUnknown) };
+        };
         let mut found = Version { number, row_version: row.version, value: row.value };
         found.value.deleted = true;
         found.value.count = 0;
-        self.data().commit(self.replace(user, &found)).await?;
+        let write = if is_newest {
+            // Its row says which numbers were given.
+            self.replace(user, &found)
+        } else {
+            let mut write = Write::new(part);
+            write.require_version::<BackupVersionRow>(part, &number, found.row_version);
+            write.del::<BackupVersionRow>(part, &number);
+            write
+        };
+        self.data().commit(write).await?;
         self.delete_keys_of(user, number).await
     }
 
     pub(crate) async fn delete_all_backups(&self, user: &UserId) -> Result<(), E2eeError> {
         let part = self.data().parts().user(user);
-        let all = self.data().list::<BackupVersionRow>(part, &(), LIMITS.scan_rows_max).await?;
+        let all = self.data().list_all::<BackupVersionRow>(part, &(), u32::MAX).await?;
         for (number, _) in all.rows {
             self.delete_backup(user, &number.to_string()).await?;
         }
         Ok(())
-    }
-
-    /// Keys are many: remove them in batches, after the version is marked.
-    async fn delete_keys_of(&self, user: &UserId, number: u64) -> Result<(), E2eeError> {
-        let part = self.data().parts().user(user);
-        loop {
-            let page = self.data().list::<BackupKeyRow>(part, &number, 1_000).await?;
-            if page.rows.is_empty() {
-                return Ok(());
-            }
-            let mut write = Write::new(part);
-            for (key, _) in page.rows {
-                write.del::<BackupKeyRow>(part, &key);
-            }
-            self.data().commit(write).await?;
-        }
-    }
-
-    /// Store keys; an existing key is only replaced by a better one (spec: "PUT
-    /// /room_keys/keys": verified, then lower first index, then lower forwarded count).
-    ///
-    /// # Errors
-    /// The version is not the newest, a key is too large, or the store failed.
-    pub async fn put_backup_keys(
-        &self,
-        user: &UserId,
-        version: &str,
-        keys: &BackupKeys,
-    ) -> Result<StoredKeys, E2eeError> {
-        let flat: Vec<_> = keys
-            .iter()
-            .flat_map(|(room, sessions)| sessions.iter().map(move |(id, key)| (room, id, key)))
-            .collect();
-        if flat.len() > KEYS_PER_REQUEST_MAX {
-            return Err(E2eeError::TooLarge("keys in one request"));
-        }
-        if flat.iter().any(|(_, _, key)| key.session_data.len() > SESSION_DATA_BYTES_MAX) {
-            return Err(E2eeError::TooLarge("session data"));
-        }
-        let mut stored = None;
-        let mut rest = flat.as_slice();
-        while !rest.is_empty() || stored.is_none() {
-            let mut bytes = 0;
-            let fits = rest.iter().take(BATCH_KEYS_MAX).take_while(|(_, _, key)| {
-                bytes += key.session_data.len() + 300;
-                bytes <= BATCH_BYTES_MAX
-            });
-            let (now, later) = rest.split_at(fits.count());
-            stored = Some(self.put_some(user, version, now).await?);
-            rest = later;
-        }
-        stored.ok_or(E2eeError::BackupUnknown)
-    }
-
-    async fn put_some(
-        &self,
-        user: &UserId,
-        version: &str,
-        keys: &[(&OwnedRoomId, &String, &BackupKeyValue)],
-    ) -> Result<StoredKeys, E2eeError> {
-        let part = self.data().parts().user(user);
-        for _ in 0..ATTEMPTS_MAX {
-            let mut found = self.writable(user, version).await?;
-            let names: Vec<_> = keys
-                .iter()
-                .map(|(room, id, _)| (found.number, room.to_string(), (*id).clone()))
-                .collect();
-            let old =
-                self.data().get_many::<BackupKeyRow>(names.iter().map(|name| (part, name))).await?;
-            let mut puts = Vec::new();
-            for ((name, old), (_, _, new)) in names.iter().zip(old).zip(keys) {
-                match old {
-                    Some(old) if !is_better(new, &old) => continue,
-                    Some(_) => {}
-                    None => found.value.count += 1,
-                }
-                puts.push((name, *new));
-            }
-            if !puts.is_empty() {
-                found.value.etag += 1;
-                let mut write = self.replace(user, &found);
-                for (name, key) in puts {
-                    write.put::<BackupKeyRow>(part, name, key);
-                }
-                if !commit_or_retry(self.data(), write).await? {
-                    continue;
-                }
-            }
-            return Ok(stored(&found.value));
-        }
-        Err(busy())
-    }
-
-    /// Keys of a version, of one room or one session of it if given.
-    ///
-    /// # Errors
-    /// Unknown version, or the store failed.
-    pub async fn backup_keys(
-        &self,
-        user: &UserId,
-        version: &str,
-        room: Option<&RoomId>,
-        session: Option<&str>,
-    ) -> Result<BackupKeys, E2eeError> {
-        let number = self.version(user, version).await?.ok_or(E2eeError::BackupUnknown)?.number;
-        let rows = self.key_rows(user, number, room, session).await?;
-        let mut keys = BackupKeys::new();
-        for ((_, room, session), key) in rows {
-            if let Ok(room) = OwnedRoomId::try_from(room) {
-                keys.entry(room).or_default().insert(session, key);
-            }
-        }
-        Ok(keys)
-    }
-
-    /// Delete keys of a version, of one room or one session of it if given.
-    ///
-    /// # Errors
-    /// Unknown version, or the store failed.
-    pub async fn delete_backup_keys(
-        &self,
-        user: &UserId,
-        version: &str,
-        room: Option<&RoomId>,
-        session: Option<&str>,
-    ) -> Result<StoredKeys, E2eeError> {
-        let part = self.data().parts().user(user);
-        for _ in 0..ATTEMPTS_MAX {
-            let mut found = self.version(user, version).await?.ok_or(E2eeError::BackupUnknown)?;
-            let mut rows = self.key_rows(user, found.number, room, session).await?;
-            let more = rows.len() > BATCH_KEYS_MAX;
-            rows.truncate(BATCH_KEYS_MAX);
-            if rows.is_empty() {
-                return Ok(stored(&found.value));
-            }
-            found.value.count = found.value.count.saturating_sub(rows.len() as u64);
-            found.value.etag += 1;
-            let mut write = self.replace(user, &found);
-            for (key, _) in rows {
-                write.del::<BackupKeyRow>(part, &key);
-            }
-            if commit_or_retry(self.data(), write).await? && !more {
-                return Ok(stored(&found.value));
-            }
-        }
-        Err(busy())
-    }
-
-    async fn key_rows(
-        &self,
-        user: &UserId,
-        number: u64,
-        room: Option<&RoomId>,
-        session: Option<&str>,
-    ) -> Result<Vec<((u64, String, String), BackupKeyValue)>, E2eeError> {
-        let part = self.data().parts().user(user);
-        let mut want = ReadSet::new();
-        let (order, limit) = (Order::Forward, LIMITS.scan_rows_max);
-        let rows = match (room, session) {
-            (Some(room), Some(session)) => {
-                let prefix = (number, room.to_string(), session.to_owned());
-                want.prefix::<BackupKeyRow>(part, &prefix, order, limit)
-            }
-            (Some(room), None) => {
-                want.prefix::<BackupKeyRow>(part, &(number, room.to_string()), order, limit)
-            }
-            (None, _) => want.prefix::<BackupKeyRow>(part, &number, order, limit),
-        };
-        let rows = want.run(self.data()).await?.many(rows)?.rows;
-        Ok(rows.into_iter().map(|(key, row)| (key, row.value)).collect())
     }
 
     /// Only the newest version is written to.
@@ -335,15 +180,22 @@ impl E2ee {
 
     async fn newest(&self, user: &UserId, deleted: bool) -> Result<Option<Version>, E2eeError> {
         let part = self.data().parts().user(user);
-        let mut want = ReadSet::new();
-        let limit = if deleted { 1 } else { LIMITS.scan_rows_max };
-        let rows = want.prefix::<BackupVersionRow>(part, &(), Order::Backward, limit);
-        let rows = want.run(self.data()).await?.many(rows)?.rows;
-        Ok(rows.into_iter().find(|(_, row)| deleted || !row.deleted).map(|(number, row)| Version {
-            number,
-            row_version: row.version,
-            value: row.value,
-        }))
+        let mut below: Option<u64> = None;
+        loop {
+            let mut want = ReadSet::new();
+            let end = below.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            let (start, order) = (Bound::<&u64>::Unbounded, Order::Backward);
+            let rows = want.range::<BackupVersionRow>(part, start, end, order, VERSIONS_STEP);
+            let page = want.run(self.data()).await?.many(rows)?;
+            below = page.rows.last().map(|(number, _)| *number).filter(|_| page.more);
+            let found = page.rows.into_iter().find(|(_, row)| deleted || !row.deleted);
+            if let Some((number, row)) = found {
+                return Ok(Some(Version { number, row_version: row.version, value: row.value }));
+            }
+            if below.is_none() {
+                return Ok(None);
+            }
+        }
     }
 
     async fn version(&self, user: &UserId, version: &str) -> Result<Option<Version>, E2eeError> {
@@ -376,12 +228,6 @@ fn checked_auth_data(auth_data: &RawValue) -> Result<String, E2eeError> {
         return Err(E2eeError::InvalidKeys("auth_data must be an object".into()));
     }
     Ok(auth_data.get().to_owned())
-}
-
-fn is_better(new: &BackupKeyValue, old: &BackupKeyValue) -> bool {
-    let rank =
-        |key: &BackupKeyValue| (!key.is_verified, key.first_message_index, key.forwarded_count);
-    rank(new) < rank(old)
 }
 
 fn stored(value: &BackupVersionValue) -> StoredKeys {

@@ -133,9 +133,13 @@ impl E2ee {
     ) -> Result<(), E2eeError> {
         let part = self.data().parts().user(user);
         let own: Vec<String> = master.signature_ids(user).map(str::to_owned).collect();
-        for id in own {
-            let Some(device) = id.strip_prefix("ed25519:") else { continue };
-            let row = self.data().get::<DeviceKeysRow>(part, &device.to_owned()).await?;
+        let devices: Vec<String> = own
+            .iter()
+            .map(|id| id.strip_prefix("ed25519:").unwrap_or_default().to_owned())
+            .collect();
+        let rows = devices.iter().map(|device| (part, device));
+        let rows = self.data().get_many::<DeviceKeysRow>(rows).await?;
+        for (id, row) in own.into_iter().zip(rows) {
             // A signature by the master key on itself, or by a device we do not know, tells
             // nobody anything.
             let Some(row) = row else { continue };

@@ -55,6 +55,7 @@ struct Inner {
     /// Grows with every change of key counts, so that a count read before a change is not cached
     /// after it.
     counts_epoch: AtomicU64,
+    empty_queues: to_device::EmptyQueues,
 }
 
 impl E2ee {
@@ -65,14 +66,19 @@ impl E2ee {
             accounts,
             counts: Mutex::new(LruCache::new(CACHED_COUNTS_MAX)),
             counts_epoch: AtomicU64::new(0),
+            empty_queues: to_device::EmptyQueues::default(),
         }));
         let weak = Arc::downgrade(&e2ee.0);
         e2ee.0.data.feed().follow(Box::new(move |_, changes| {
             let Some(inner) = weak.upgrade() else { return };
             for change in changes.iter() {
-                if let Change::OneTimeKeys { user, device } = change {
-                    inner.counts_epoch.fetch_add(1, Ordering::SeqCst);
-                    inner.counts.lock().pop(&(user.clone(), device.clone()));
+                match change {
+                    Change::OneTimeKeys { user, device } => {
+                        inner.counts_epoch.fetch_add(1, Ordering::SeqCst);
+                        inner.counts.lock().pop(&(user.clone(), device.clone()));
+                    }
+                    Change::ToDevice { user, device } => inner.empty_queues.forget(user, device),
+                    _ => {}
                 }
             }
         }));

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use blaupause_data::{Change, DataError, NOW, Order, ReadSet, Write};
+use blaupause_data::{Change, DataError, NOW, Order, ReadSet, Write, try_together};
 use ruma::{
     DeviceId, OneTimeKeyId, OwnedDeviceId, OwnedUserId, UserId,
     encryption::{DeviceKeys, OneTimeKey},
@@ -21,10 +21,17 @@ use crate::{
 
 /// One-time keys that a device may have in stock, per algorithm (as Synapse since 1.163).
 const ONE_TIME_KEYS_MAX: usize = 500;
+/// One-time keys that a device may have in stock, of all algorithms.
+const ALL_KEYS_MAX: u32 = 2_000;
 /// Bytes of one key.
 const KEY_BYTES_MAX: usize = 4 * 1024;
+/// Fallback keys in one request: one per algorithm.
+const FALLBACK_KEYS_MAX: usize = 20;
 /// Attempts to claim a key while others claim the same device's keys.
 const CLAIM_ATTEMPTS_MAX: usize = 16;
+
+/// Devices whose keys are claimed side by side.
+const CLAIMS_AT_ONCE: usize = 500;
 
 /// How many keys a device has in stock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,8 +89,10 @@ impl E2ee {
             return Ok(false);
         }
         let part = self.data().parts().user(user);
-        let limit = (ONE_TIME_KEYS_MAX * 4) as u32;
-        let stored = self.data().list::<OneTimeKeyRow>(part, &device.to_string(), limit).await?;
+        let device_name = device.to_string();
+        let stored = self.data().list_all::<OneTimeKeyRow>(part, &device_name, ALL_KEYS_MAX);
+        let stored = stored.await?;
+        let mut left = (ALL_KEYS_MAX as usize).saturating_sub(stored.rows.len());
         let mut known: BTreeMap<(String, String), String> = BTreeMap::new();
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for ((_, algorithm, _, _), row) in stored.rows {
@@ -104,9 +113,10 @@ impl E2ee {
             }
             let count = counts.entry(algorithm.clone()).or_default();
             *count += 1;
-            if *count > ONE_TIME_KEYS_MAX {
+            if *count > ONE_TIME_KEYS_MAX || left == 0 {
                 return Err(E2eeError::TooLarge("one-time keys"));
             }
+            left -= 1;
             let key = (device.to_string(), algorithm, NOW, index);
             write.put_version::<OneTimeKeyRow>(part, &key, 1, &value);
             index += 1;
@@ -121,19 +131,24 @@ impl E2ee {
         device: &DeviceId,
         keys: &Uploaded<'_>,
     ) -> Result<bool, E2eeError> {
+        if keys.len() > FALLBACK_KEYS_MAX {
+            return Err(E2eeError::TooLarge("fallback keys"));
+        }
         let part = self.data().parts().user(user);
+        let names: Vec<_> =
+            keys.keys().map(|id| (device.to_string(), id.algorithm().to_string())).collect();
+        let stored =
+            self.data().get_many::<FallbackKeyRow>(names.iter().map(|at| (part, at))).await?;
         let mut changed = false;
-        for (id, key) in keys {
+        for (((id, key), at), old) in keys.iter().zip(&names).zip(stored) {
             let value = checked_key(id, key)?;
-            let at = (device.to_string(), id.algorithm().to_string());
-            let old = self.data().get::<FallbackKeyRow>(part, &at).await?;
             if old.as_ref().is_some_and(|old| same_json(&old.key.json, &value.json)) {
                 continue;
             }
             let version = old.map_or(0, |old| old.version);
             let value = FallbackKey { key: value, used: false };
-            write.require_version::<FallbackKeyRow>(part, &at, version);
-            write.put_version::<FallbackKeyRow>(part, &at, version + 1, &value);
+            write.require_version::<FallbackKeyRow>(part, at, version);
+            write.put_version::<FallbackKeyRow>(part, at, version + 1, &value);
             changed = true;
         }
         Ok(changed)
@@ -155,14 +170,17 @@ impl E2ee {
         let epoch = self.0.counts_epoch.load(Ordering::SeqCst);
         let part = self.data().parts().user(user);
         let mut want = ReadSet::new();
-        let limit = (ONE_TIME_KEYS_MAX * 4) as u32;
-        let one_time =
-            want.prefix::<OneTimeKeyRow>(part, &device.to_string(), Order::Forward, limit);
-        let fallback =
-            want.prefix::<FallbackKeyRow>(part, &device.to_string(), Order::Forward, limit);
+        let name = device.to_string();
+        let one_time = want.prefix::<OneTimeKeyRow>(part, &name, Order::Forward, ALL_KEYS_MAX);
+        let fallback = want.prefix::<FallbackKeyRow>(part, &name, Order::Forward, ALL_KEYS_MAX);
         let got = want.run(self.data()).await?;
         let mut counts = KeyCounts::default();
-        for ((_, algorithm, _, _), _) in got.many(one_time)?.rows {
+        let mut one_time = got.many(one_time)?;
+        if one_time.more {
+            // Unusually large keys: one answer does not hold them.
+            one_time = self.data().list_all(part, &name, ALL_KEYS_MAX).await?;
+        }
+        for ((_, algorithm, _, _), _) in one_time.rows {
             *counts.one_time.entry(algorithm).or_default() += 1;
         }
         for ((_, algorithm), row) in got.many(fallback)?.rows {
@@ -226,7 +244,9 @@ impl E2ee {
         Ok(None)
     }
 
-    /// Claim keys for many devices (`POST /keys/claim`). Devices without keys are left out.
+    /// Claim keys for many devices (`POST /keys/claim`). Devices without keys are left out. One
+    /// read for every [`CLAIMS_AT_ONCE`] devices, unless others claim the same keys; their batches
+    /// are committed together.
     ///
     /// # Errors
     /// The store failed.
@@ -234,14 +254,19 @@ impl E2ee {
         &self,
         wanted: &BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, String>>,
     ) -> Result<ClaimedKeys, E2eeError> {
+        let wanted: Vec<_> = wanted
+            .iter()
+            .filter(|(user, _)| self.data().is_local(user))
+            .flat_map(|(user, devices)| devices.iter().map(move |(id, kind)| (user, id, kind)))
+            .collect();
         let mut claimed = ClaimedKeys::new();
-        for (user, devices) in wanted {
-            if !self.data().is_local(user) {
-                continue;
-            }
-            for (device, algorithm) in devices {
-                if let Some(key) = self.claim_key(user, device, algorithm).await? {
-                    claimed.entry(user.clone()).or_default().insert(device.clone(), key);
+        for some in wanted.chunks(CLAIMS_AT_ONCE) {
+            let claims = some.iter().map(|(user, id, kind)| self.claim_key(user, id, kind));
+            let keys = self.data().in_waves(try_together(claims)).await?;
+            for ((user, device, _), key) in some.iter().zip(keys) {
+                if let Some(key) = key {
+                    let of_user = claimed.entry((*user).clone()).or_default();
+                    of_user.insert((*device).clone(), key);
                 }
             }
         }

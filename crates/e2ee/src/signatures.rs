@@ -1,9 +1,9 @@
 //! Signed JSON objects of keys: checking and merging signatures (spec: appendices,
 //! "Signing JSON"; client-server API, "Cross-signing").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use blaupause_data::{Change, Write};
+use blaupause_data::{Change, DataError, Found, ReadSet, Write};
 use ruma::{
     CanonicalJsonValue, OwnedUserId, UserId, canonical_json::to_canonical_value, serde::Raw,
 };
@@ -17,6 +17,12 @@ use crate::{
 
 /// Signatures that one request may upload.
 const SIGNATURES_MAX: usize = 1_000;
+/// Bytes of a key object with all its signatures.
+const SIGNED_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of key objects in one batch, within the store's limits.
+const BATCH_BYTES_MAX: usize = 700_000;
+/// Attempts while others change the same keys.
+const ATTEMPTS_MAX: usize = 5;
 
 /// A key object (device keys or a cross-signing key) with `keys` and `signatures`.
 #[derive(Clone, Debug)]
@@ -116,19 +122,10 @@ pub(crate) fn merge_signatures(into: &mut Value, from: &Value) {
 /// Which uploaded signatures were refused, and why: user, key or device id, error.
 pub type SignatureFailures = BTreeMap<OwnedUserId, BTreeMap<String, E2eeError>>;
 
-/// What one uploaded signed object did.
-enum Outcome {
-    /// Somebody else's master key: only the signer sees it.
-    Mine,
-    /// One of the user's own keys: everybody sees it.
-    Own,
-    /// Nothing new.
-    Nothing,
-}
-
 impl E2ee {
     /// Take signatures that `user` made (`POST /keys/signatures/upload`). Each is checked against
-    /// the stored object and the signing key; what fails is reported, the rest is kept.
+    /// the stored object and the signing key; what fails is reported, the rest is kept. Two round
+    /// trips and a batch, unless somebody else changes the same keys.
     ///
     /// # Errors
     /// Too many signatures, or the store failed.
@@ -140,154 +137,247 @@ impl E2ee {
         if signed.values().map(BTreeMap::len).sum::<usize>() > SIGNATURES_MAX {
             return Err(E2eeError::TooLarge("signatures"));
         }
+        for _ in 0..ATTEMPTS_MAX {
+            match self.try_upload_signatures(user, signed).await {
+                Err(E2eeError::Data(DataError::Conflict { .. })) => {}
+                done => return done,
+            }
+        }
+        Err(DataError::Unavailable("others change the same keys".into()).into())
+    }
+
+    async fn try_upload_signatures(
+        &self,
+        user: &UserId,
+        signed: &BTreeMap<OwnedUserId, BTreeMap<String, Box<RawValue>>>,
+    ) -> Result<SignatureFailures, E2eeError> {
         let mut failures = SignatureFailures::new();
-        for (target, objects) in signed {
-            for (id, object) in objects {
-                if let Err(error) = self.upload_signature(user, target, id, object).await {
-                    if matches!(error, E2eeError::Data(_)) {
-                        return Err(error);
-                    }
-                    failures.entry(target.clone()).or_default().insert(id.clone(), error);
+        let mut fail = |target: &UserId, id: &str, error| {
+            failures.entry(target.to_owned()).or_default().insert(id.to_owned(), error);
+        };
+        let mut objects = Vec::new();
+        for (target, of_target) in signed {
+            for (id, object) in of_target {
+                match KeyObject::parse(object.get()) {
+                    Ok(object) => objects.push((target, id, object)),
+                    Err(error) => fail(target, id, error),
                 }
             }
         }
+        let mut desk = self.desk(user, &objects).await?;
+        for (target, id, object) in &objects {
+            let done = match *target == user {
+                true => desk.sign_own(id, object),
+                false => desk.sign_other(target, id, object),
+            };
+            if let Err(error) = done {
+                fail(target, id, error);
+            }
+        }
+        self.write_signed(desk).await?;
         Ok(failures)
     }
 
-    /// One signed object in one batch: several of a request may touch the same row.
-    async fn upload_signature(
+    /// Everything that the objects are checked against. One round trip.
+    async fn desk(
         &self,
         user: &UserId,
-        target: &UserId,
-        id: &str,
-        object: &RawValue,
-    ) -> Result<(), E2eeError> {
-        let object = KeyObject::parse(object.get())?;
+        objects: &[(&OwnedUserId, &String, KeyObject)],
+    ) -> Result<Desk, E2eeError> {
+        let parts = self.data().parts();
+        let part = parts.user(user);
+        let mut devices: BTreeSet<String> = BTreeSet::new();
+        let mut others: BTreeSet<&OwnedUserId> = BTreeSet::new();
+        for (target, id, object) in objects {
+            if *target == user {
+                devices.insert((*id).clone());
+                devices.extend(object.signature_ids(user).map(key_name));
+            } else {
+                others.insert(target);
+            }
+        }
+        let mut want = ReadSet::new();
+        let devices = devices.into_iter().map(|name| {
+            let slot = want.get::<DeviceKeysRow>(part, &name);
+            (name, slot)
+        });
+        let devices: Vec<_> = devices.collect();
+        let own = Usage::ALL.map(|usage| want.get::<CrossSigningRow>(part, &(usage as u8)));
+        let master = &(Usage::Master as u8);
+        let others = others
+            .into_iter()
+            .map(|other| (other.clone(), want.get::<CrossSigningRow>(parts.user(other), master)));
+        let others: Vec<_> = others.collect();
+        let got = want.run(self.data()).await?;
+        let mut desk = Desk {
+            user: user.to_owned(),
+            devices: BTreeMap::new(),
+            own: [None, None, None],
+            masters: BTreeMap::new(),
+            mine: BTreeMap::new(),
+        };
+        for (name, slot) in devices {
+            if let Some(row) = got.one(slot)? {
+                desk.devices.insert(name, Stored::of(row));
+            }
+        }
+        for (stored, slot) in desk.own.iter_mut().zip(own) {
+            *stored = got.one(slot)?.map(Stored::of);
+        }
+        for (other, slot) in others {
+            if let Some(row) = got.one(slot)? {
+                desk.masters.insert(other, row.value);
+            }
+        }
+        Ok(desk)
+    }
+
+    async fn write_signed(&self, desk: Desk) -> Result<(), E2eeError> {
+        let user = &desk.user;
         let part = self.data().parts().user(user);
         let mut write = Write::new(part);
-        let outcome = if user == target {
-            self.sign_own(&mut write, user, id, &object).await?
-        } else {
-            self.sign_other(&mut write, user, target, id, &object).await?
-        };
-        match outcome {
-            Outcome::Nothing => return Ok(()),
-            Outcome::Own => self.note_devices_changed(&mut write, user).await?,
-            // Others do not see it, but the user's own other devices must look again.
-            Outcome::Mine => write.change(&Change::Devices { user: user.to_owned() }),
+        let mut bytes = 0;
+        let changed = desk.devices.iter().filter(|(_, stored)| stored.changed);
+        for (name, Stored { version, json, .. }) in changed {
+            if bytes > BATCH_BYTES_MAX {
+                bytes = 0;
+                self.data().commit(std::mem::replace(&mut write, Write::new(part))).await?;
+            }
+            bytes += json.len();
+            write.require_version::<DeviceKeysRow>(part, name, *version);
+            write.put_version::<DeviceKeysRow>(part, name, version + 1, json);
         }
-        self.data().commit(write).await?;
+        for (usage, stored) in Usage::ALL.into_iter().zip(&desk.own) {
+            let Some(Stored { version, json, changed: true }) = stored else { continue };
+            write.require_version::<CrossSigningRow>(part, &(usage as u8), *version);
+            write.put_version::<CrossSigningRow>(part, &(usage as u8), version + 1, json);
+        }
+        for (key, signature) in &desk.mine {
+            write.put::<MySignaturesRow>(part, key, signature);
+        }
+        if desk.devices.values().chain(desk.own.iter().flatten()).any(|stored| stored.changed) {
+            self.note_devices_changed(&mut write, user).await?;
+        } else if !desk.mine.is_empty() {
+            // Others do not see it, but the user's own other devices must look again.
+            write.change(&Change::Devices { user: user.clone() });
+        }
+        if !write.is_empty() {
+            self.data().commit(write).await?;
+        }
         Ok(())
     }
+}
 
+/// A stored key object, with the signatures that were accepted so far.
+#[derive(Debug)]
+struct Stored {
+    version: u64,
+    json: String,
+    changed: bool,
+}
+
+impl Stored {
+    fn of(row: Found<String>) -> Self {
+        Self { version: row.version, json: row.value, changed: false }
+    }
+}
+
+/// What signatures of one user are checked against, and what they change. Pure.
+#[derive(Debug)]
+struct Desk {
+    user: OwnedUserId,
+    /// The user's own devices, as far as they are named.
+    devices: BTreeMap<String, Stored>,
+    /// The user's own cross-signing keys, in the order of [`Usage::ALL`].
+    own: [Option<Stored>; 3],
+    /// Master keys of others.
+    masters: BTreeMap<OwnedUserId, String>,
+    /// Signatures on other people's master keys: only the signer sees them.
+    mine: BTreeMap<(OwnedUserId, String), String>,
+}
+
+impl Desk {
     /// The user signs one of their own devices (with the self-signing key) or their own master
-    /// key (with a device key).
-    async fn sign_own(
-        &self,
-        write: &mut Write,
-        user: &UserId,
-        id: &str,
-        object: &KeyObject,
-    ) -> Result<Outcome, E2eeError> {
-        let part = self.data().parts().user(user);
-        let device = self.data().get::<DeviceKeysRow>(part, &id.to_owned()).await?;
-        let (stored, usage) = match &device {
-            Some(row) => (row, None),
+    /// key (with a device key). Everybody sees it.
+    fn sign_own(&mut self, id: &str, object: &KeyObject) -> Result<(), E2eeError> {
+        let is_device = self.devices.contains_key(id);
+        let [master, self_signing, _] = &self.own;
+        let stored = match self.devices.get(id) {
+            Some(stored) => stored,
             None => {
-                let master =
-                    self.data().get::<CrossSigningRow>(part, &(Usage::Master as u8)).await?;
-                let master = master.filter(|row| names_key(&row.value, id));
-                (&master.ok_or(E2eeError::DeviceUnknown)?.clone(), Some(Usage::Master))
+                let master = master.as_ref().filter(|master| names_key(&master.json, id));
+                master.ok_or(E2eeError::DeviceUnknown)?
             }
         };
-        let mut merged: Value = serde_json::from_str(&stored.value).unwrap_or_default();
-        self.check_signatures(user, &KeyObject::parse(&stored.value)?, object, usage).await?;
-        let before = merged.clone();
-        merge_signatures(&mut merged, &object.clone().into_value());
-        if merged == before {
-            return Ok(Outcome::Nothing);
+        let keys = KeyObject::parse(&stored.json)?;
+        if keys.signed_part() != object.signed_part() {
+            return Err(not_the_stored_one());
         }
-        let (version, json) = (stored.version, merged.to_string());
-        if let Some(usage) = usage {
-            write.require_version::<CrossSigningRow>(part, &(usage as u8), version);
-            write.put_version::<CrossSigningRow>(part, &(usage as u8), version + 1, &json);
-        } else {
-            write.require_version::<DeviceKeysRow>(part, &id.to_owned(), version);
-            write.put_version::<DeviceKeysRow>(part, &id.to_owned(), version + 1, &json);
-        }
-        Ok(Outcome::Own)
-    }
-
-    /// The uploaded object must be the stored one, and every signature by `user` on it must
-    /// verify with a key of theirs that may sign it.
-    async fn check_signatures(
-        &self,
-        user: &UserId,
-        stored: &KeyObject,
-        uploaded: &KeyObject,
-        usage: Option<Usage>,
-    ) -> Result<(), E2eeError> {
-        if stored.signed_part() != uploaded.signed_part() {
-            return Err(E2eeError::InvalidKeys("the signed object is not the stored one".into()));
-        }
-        let part = self.data().parts().user(user);
-        for (id, signature) in uploaded.signatures_by(user) {
-            if stored.signature(user, id) == Some(signature) {
+        for (id, signature) in object.signatures_by(&self.user) {
+            if keys.signature(&self.user, id) == Some(signature) {
                 continue;
             }
-            let name = id.strip_prefix("ed25519:").unwrap_or(id).to_owned();
-            let signer = match usage {
-                Some(_) => self.data().get::<DeviceKeysRow>(part, &name).await?,
-                None => None,
-            };
-            let signer = match signer {
-                Some(row) => row,
-                None => {
-                    let key = &(Usage::SelfSigning as u8);
-                    let row = self.data().get::<CrossSigningRow>(part, key).await?;
-                    row.ok_or_else(|| E2eeError::InvalidSignature(format!("{id}: unknown key")))?
-                }
-            };
-            let public = KeyObject::parse(&signer.value)?.key(id);
-            let public =
-                public.ok_or_else(|| E2eeError::InvalidSignature(format!("{id}: unknown key")))?;
-            uploaded.verify(user, id, &public)?;
+            let device = self.devices.get(&key_name(id)).filter(|_| !is_device);
+            let signer = device.or(self_signing.as_ref()).ok_or_else(|| unknown_key(id))?;
+            let public = KeyObject::parse(&signer.json)?.key(id);
+            object.verify(&self.user, id, &public.ok_or_else(|| unknown_key(id))?)?;
+        }
+        let before = keys.into_value();
+        let mut merged = before.clone();
+        merge_signatures(&mut merged, &object.clone().into_value());
+        if merged == before {
+            return Ok(());
+        }
+        let json = merged.to_string();
+        if json.len() > SIGNED_BYTES_MAX {
+            return Err(E2eeError::TooLarge("signatures of one key"));
+        }
+        let stored = match self.devices.get_mut(id) {
+            Some(stored) => Some(stored),
+            None => self.own[0].as_mut(),
+        };
+        if let Some(stored) = stored {
+            (stored.json, stored.changed) = (json, true);
         }
         Ok(())
     }
 
     /// The user signs somebody else's master key with their user-signing key.
-    async fn sign_other(
-        &self,
-        write: &mut Write,
-        user: &UserId,
-        target: &UserId,
+    fn sign_other(
+        &mut self,
+        target: &OwnedUserId,
         id: &str,
         object: &KeyObject,
-    ) -> Result<Outcome, E2eeError> {
-        let parts = self.data().parts();
-        let master_key = &(Usage::Master as u8);
-        let master = self.data().get::<CrossSigningRow>(parts.user(target), master_key).await?;
-        let master = master.filter(|row| names_key(&row.value, id));
-        let master = KeyObject::parse(&master.ok_or(E2eeError::DeviceUnknown)?.value)?;
+    ) -> Result<(), E2eeError> {
+        let master = self.masters.get(target).filter(|json| names_key(json, id));
+        let master = KeyObject::parse(master.ok_or(E2eeError::DeviceUnknown)?)?;
         if master.signed_part() != object.signed_part() {
-            return Err(E2eeError::InvalidKeys("the signed object is not the stored one".into()));
+            return Err(not_the_stored_one());
         }
-        let mine = &(Usage::UserSigning as u8);
-        let mine = self.data().get::<CrossSigningRow>(parts.user(user), mine).await?;
-        let mine = KeyObject::parse(&mine.ok_or(E2eeError::NoMasterKey)?.value)?;
-        let mut outcome = Outcome::Nothing;
-        for (key_id, signature) in object.signatures_by(user) {
-            let public = mine
-                .key(key_id)
-                .ok_or_else(|| E2eeError::InvalidSignature(format!("{key_id}: unknown key")))?;
-            object.verify(user, key_id, &public)?;
-            let key = (target.to_owned(), key_id.clone());
-            write.put::<MySignaturesRow>(parts.user(user), &key, &signature.to_owned());
-            outcome = Outcome::Mine;
+        let mine = self.own[2].as_ref().ok_or(E2eeError::NoMasterKey)?;
+        let mine = KeyObject::parse(&mine.json)?;
+        let mut good = Vec::new();
+        for (key_id, signature) in object.signatures_by(&self.user) {
+            let public = mine.key(key_id).ok_or_else(|| unknown_key(key_id))?;
+            object.verify(&self.user, key_id, &public)?;
+            good.push(((target.clone(), key_id.clone()), signature.to_owned()));
         }
-        Ok(outcome)
+        self.mine.extend(good);
+        Ok(())
     }
+}
+
+/// The part of a key id behind the algorithm: a device, or a cross-signing key itself.
+fn key_name(id: &str) -> String {
+    id.strip_prefix("ed25519:").unwrap_or(id).to_owned()
+}
+
+fn unknown_key(id: &str) -> E2eeError {
+    E2eeError::InvalidSignature(format!("{id}: unknown key"))
+}
+
+fn not_the_stored_one() -> E2eeError {
+    E2eeError::InvalidKeys("the signed object is not the stored one".into())
 }
 
 /// Whether a cross-signing key object holds the public key `id` (which is the key itself).

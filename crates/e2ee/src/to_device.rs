@@ -1,8 +1,10 @@
 //! Messages from device to device (spec: client-server API, "Send-to-Device messaging").
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, num::NonZeroUsize, ops::Bound};
 
 use blaupause_data::{Change, DataError, NOW, Order, ReadSet, StreamPos, Write};
+use lru::LruCache;
+use parking_lot::Mutex;
 use ruma::{
     DeviceId, OwnedDeviceId, OwnedUserId, TransactionId, UserId, events::AnyToDeviceEvent,
     serde::Raw,
@@ -24,6 +26,13 @@ const RECIPIENTS_MAX: usize = 10_000;
 const BATCH_MESSAGES_MAX: usize = 500;
 /// Bytes of messages in one batch, within the store's limits.
 const BATCH_BYTES_MAX: usize = 500_000;
+/// Devices for which it is remembered that nothing waits.
+const EMPTY_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
+
+/// How long a transaction is remembered, in milliseconds: nobody repeats a request after a day.
+const TXN_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Remembered transactions that each request looks at, to forget the old ones.
+const OLD_TXNS_LOOKED_AT: u32 = 16;
 
 /// To whom a message goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +58,29 @@ pub struct ToDevicePage {
     pub more: bool,
 }
 
+/// Devices for which nothing waits, as far as is known: nearly all, nearly always.
+pub(crate) struct EmptyQueues(Mutex<Empty>);
+
+struct Empty {
+    devices: LruCache<(OwnedUserId, OwnedDeviceId), ()>,
+    /// Grows with every message, so that what was read before it is not kept after it.
+    epoch: u64,
+}
+
+impl Default for EmptyQueues {
+    fn default() -> Self {
+        Self(Mutex::new(Empty { devices: LruCache::new(EMPTY_MAX), epoch: 0 }))
+    }
+}
+
+impl EmptyQueues {
+    pub(crate) fn forget(&self, user: &OwnedUserId, device: &OwnedDeviceId) {
+        let mut empty = self.0.lock();
+        empty.epoch += 1;
+        empty.devices.pop(&(user.clone(), device.clone()));
+    }
+}
+
 impl E2ee {
     /// Queue messages for local devices. The same transaction of a device is done once.
     ///
@@ -66,26 +98,54 @@ impl E2ee {
         let part = parts.user(sender);
         let device = sender_device.map(ToString::to_string).unwrap_or_default();
         let txn = (device, parts.hash16(&format!("{kind}\n{txn}")));
-        if self.data().get::<ToDeviceTxnRow>(part, &txn).await?.is_some() {
+        let mut want = ReadSet::new();
+        let done = want.get::<ToDeviceTxnRow>(part, &txn);
+        // A few others from an arbitrary place: so those that nobody repeats any more go in time.
+        let from = (txn.0.clone(), self.data().env().random::<16>());
+        let to = txn.0.clone();
+        let others = want.range::<ToDeviceTxnRow>(
+            part,
+            Bound::Included(&from),
+            Bound::Included(&to),
+            Order::Forward,
+            OLD_TXNS_LOOKED_AT,
+        );
+        let got = want.run(self.data()).await?;
+        if got.one(done)?.is_some() {
             return Ok(());
         }
+        let now = self.data().env().now_millis();
         let queue = self.expand(sender, kind, messages).await?;
-        for chunk in chunks(queue) {
+        let mut chunks = chunks(queue);
+        // What goes into the last batch makes the transaction done.
+        let last = chunks.pop().unwrap_or_default();
+        for chunk in chunks {
             let mut write = Write::new(part);
-            for (index, (user, device, json)) in chunk.into_iter().enumerate() {
-                let key = (device.to_string(), NOW, index as u16);
-                write.put::<ToDeviceRow>(parts.user(&user), &key, &StoredToDevice { json });
-                write.change(&Change::ToDevice { user, device });
-            }
+            self.put_messages(&mut write, chunk);
             self.data().commit(write).await?;
         }
         let mut write = Write::new(part);
+        self.put_messages(&mut write, last);
+        for (key, at) in got.many(others)?.rows {
+            if at.value + TXN_KEPT_MS < now {
+                write.del::<ToDeviceTxnRow>(part, &key);
+            }
+        }
         write.require_absent::<ToDeviceTxnRow>(part, &txn);
-        write.put::<ToDeviceTxnRow>(part, &txn, &self.data().env().now_millis());
+        write.put::<ToDeviceTxnRow>(part, &txn, &now);
         match self.data().commit(write).await {
-            // The same transaction twice at once: both are done.
+            // The same transaction twice at once: the other one did it.
             Ok(_) | Err(DataError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    fn put_messages(&self, write: &mut Write, messages: Vec<Queued>) {
+        let parts = self.data().parts();
+        for (index, (user, device, json)) in messages.into_iter().enumerate() {
+            let key = (device.to_string(), NOW, index as u16);
+            write.put::<ToDeviceRow>(parts.user(&user), &key, &StoredToDevice { json });
+            write.change(&Change::ToDevice { user, device });
         }
     }
 
@@ -98,11 +158,14 @@ impl E2ee {
         messages: &BTreeMap<OwnedUserId, BTreeMap<Recipients, Box<RawValue>>>,
     ) -> Result<Vec<(OwnedUserId, OwnedDeviceId, String)>, E2eeError> {
         let mut queue = Vec::new();
-        for (user, contents) in messages {
-            if !self.data().is_local(user) {
-                continue;
-            }
-            let devices = self.accounts().device_names(user).await?;
+        let local = messages.iter().filter(|(user, _)| self.data().is_local(user));
+        let local: Vec<_> = local.collect();
+        if local.len() > RECIPIENTS_MAX {
+            return Err(E2eeError::TooLarge("to-device recipients"));
+        }
+        let users: Vec<&UserId> = local.iter().map(|(user, _)| &***user).collect();
+        let devices = self.accounts().device_names_of(&users).await?;
+        for ((user, contents), devices) in local.into_iter().zip(devices) {
             for (to, content) in contents {
                 if content.get().len() > CONTENT_BYTES_MAX {
                     return Err(E2eeError::TooLarge("to-device content"));
@@ -148,8 +211,16 @@ impl E2ee {
             // One batch may bring more than a page: it is never cut.
             TO_DEVICE_PAGE_MAX + BATCH_MESSAGES_MAX as u32,
         );
-        let page = want.run(self.data()).await?.many(rows)?;
+        let mut page = want.run(self.data()).await?.many(rows)?;
         let mut more = page.more;
+        // An answer that is full may end inside of a batch. It holds several (the store bounds
+        // them to less), so what belongs to the last one can wait.
+        if let (true, Some(((_, cut, _), _))) = (more, page.rows.last()) {
+            let cut = *cut;
+            if page.rows.iter().any(|((_, pos, _), _)| *pos != cut) {
+                page.rows.retain(|((_, pos, _), _)| *pos != cut);
+            }
+        }
         let mut messages = Vec::new();
         let mut last = None;
         for ((_, pos, _), row) in page.rows {
@@ -163,6 +234,44 @@ impl E2ee {
             }
         }
         Ok(ToDevicePage { messages, more })
+    }
+
+    /// Messages waiting for a device that has received those up to `since`: these are removed. The
+    /// others, up to `until`, oldest first. No round trip if it is known that nothing waits.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn take_to_device(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        since: Option<StreamPos>,
+        until: StreamPos,
+    ) -> Result<ToDevicePage, E2eeError> {
+        let key = (user.to_owned(), device.to_owned());
+        let epoch = {
+            let mut empty = self.0.empty_queues.0.lock();
+            if empty.devices.get(&key).is_some() {
+                return Ok(ToDevicePage::default());
+            }
+            empty.epoch
+        };
+        // From the beginning: what the device has received is there, too, and goes now.
+        let page = self.to_device(user, device, StreamPos(0), until).await?;
+        let since = since.unwrap_or_default();
+        if page.messages.iter().all(|message| message.pos > since) {
+            let mut empty = self.0.empty_queues.0.lock();
+            if page.messages.is_empty() && !page.more && empty.epoch == epoch {
+                empty.devices.put(key, ());
+            }
+            return Ok(page);
+        }
+        self.acknowledge_to_device(user, device, since).await?;
+        if page.more {
+            return self.to_device(user, device, since, until).await;
+        }
+        let messages = page.messages.into_iter().filter(|message| message.pos > since).collect();
+        Ok(ToDevicePage { messages, more: false })
     }
 
     /// The device has received everything up to `until`: remove it.
@@ -193,7 +302,8 @@ impl E2ee {
         for (key, _) in done {
             write.del::<ToDeviceRow>(part, &key);
         }
-        self.data().commit(write).await?;
+        // Nobody waits for this to be durable: if it is lost, the device says it again.
+        drop(self.data().submit(write));
         Ok(())
     }
 }

@@ -17,6 +17,14 @@ use tokio::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BlobId([u8; 32]);
 
+#[cfg(test)]
+impl BlobId {
+    /// As if a file had this hash.
+    pub(crate) fn of_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// The folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Blobs {

@@ -59,7 +59,7 @@ impl Media {
             tokio::select! {
                 () = arrived => {}
                 () = &mut deadline => return Err(MediaError::NotYetUploaded),
-                () = self.data().env().stop().cancelled() => return Err(MediaError::NotYetUploaded),
+                () = self.data().env().answer_now().cancelled() => return Err(MediaError::NotYetUploaded),
             }
         }
     }

@@ -27,6 +27,9 @@ pub enum MediaError {
     /// An administrator withdrew the file.
     #[error("this media was withdrawn")]
     Quarantined,
+    /// Too little space is left for files.
+    #[error("the server's disk is full")]
+    NoSpace,
     /// The folder cannot be read or written.
     #[error("media folder: {0}")]
     Folder(#[from] std::io::Error),

@@ -13,6 +13,8 @@ mod blobs;
 mod download;
 mod error;
 pub mod rows;
+#[cfg(test)]
+mod tests;
 mod thumbnail;
 mod upload;
 
@@ -40,6 +42,8 @@ pub struct Settings {
     pub pending_per_user_max: usize,
     /// Pixels of an image that is thumbnailed.
     pub thumbnail_source_pixels_max: u64,
+    /// Free bytes of the folder's disk below which no file is taken in.
+    pub free_bytes_min: u64,
 }
 
 impl Default for Settings {
@@ -50,6 +54,7 @@ impl Default for Settings {
             unused_expires_ms: 24 * 60 * 60 * 1000,
             pending_per_user_max: 5,
             thumbnail_source_pixels_max: 50_000_000,
+            free_bytes_min: 2 << 30,
         }
     }
 }

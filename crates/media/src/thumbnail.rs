@@ -75,7 +75,7 @@ impl Media {
         }
         let path = self.blobs().path(source.blob);
         let pixels_max = self.settings().thumbnail_source_pixels_max;
-        let made = self.data().env().cpu(move || make(&path, size, method, pixels_max)).await?;
+        let made = self.data().env().cpu(move || made(&path, size, method, pixels_max)).await?;
         let Some((bytes, content_type)) = made else { return Ok(self.as_download(source)) };
         let mut writer = self.blobs().writer(self.data().env()).await?;
         writer.write(&bytes).await?;
@@ -122,6 +122,17 @@ impl Media {
 
 type Made = Option<(Vec<u8>, &'static str)>;
 
+/// As [`make`]; a decoder that panics on a damaged picture says no more than that it is damaged.
+fn made(
+    path: &Path,
+    size: ThumbnailSize,
+    method: Method,
+    pixels_max: u64,
+) -> Result<Made, MediaError> {
+    std::panic::catch_unwind(|| make(path, size, method, pixels_max))
+        .unwrap_or(Err(MediaError::NoThumbnail("the picture is damaged")))
+}
+
 /// `None` if the source is no larger than the thumbnail would be.
 fn make(
     path: &Path,
@@ -154,7 +165,7 @@ fn make(
     let mut picture = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
     picture.apply_orientation(orientation);
     let small = match method {
-        Method::Crop => picture.resize_to_fill(size.width, size.height, FilterType::Triangle),
+        Method::Crop => cropped(&picture, size),
         Method::Scale => {
             let (width, height) = picture.dimensions();
             let (width, height) = (width.min(size.width), height.min(size.height));
@@ -172,6 +183,30 @@ fn make(
     };
     small.write_to(&mut Cursor::new(&mut bytes), format).map_err(unreadable)?;
     Ok(Some((bytes, content_type)))
+}
+
+/// The middle of a picture in the proportions of the size, no larger than the size. Cut first,
+/// then made smaller: the other way round a picture of one pixel's width and millions in height
+/// would first be made millions of times larger.
+fn cropped(picture: &DynamicImage, size: ThumbnailSize) -> DynamicImage {
+    let (width, height) = picture.dimensions();
+    let share = |of: u32, part: u32, whole: u32| {
+        let share = u64::from(of) * u64::from(part) / u64::from(whole.max(1));
+        u32::try_from(share).unwrap_or(u32::MAX).max(1)
+    };
+    let is_wide =
+        u64::from(width) * u64::from(size.height) > u64::from(height) * u64::from(size.width);
+    let (cut_width, cut_height) = if is_wide {
+        (share(height, size.width, size.height).min(width), height)
+    } else {
+        (width, share(width, size.height, size.width).min(height))
+    };
+    let (x, y) = ((width - cut_width) / 2, (height - cut_height) / 2);
+    let cut = picture.crop_imm(x, y, cut_width, cut_height);
+    if cut_width <= size.width && cut_height <= size.height {
+        return cut;
+    }
+    cut.resize_exact(size.width, size.height, FilterType::Triangle)
 }
 
 #[cfg(test)]

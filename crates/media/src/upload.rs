@@ -124,7 +124,18 @@ impl Media {
         self.begin(id.to_owned(), row.version, row.value).await
     }
 
+    /// Files must not fill the disk, neither their own nor the database's.
+    fn check_space(&self) -> Result<(), MediaError> {
+        let disk = rustix::fs::statvfs(&self.settings().path).map_err(std::io::Error::from)?;
+        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free_bytes < self.settings().free_bytes_min || !self.data().db().health().has_space() {
+            return Err(MediaError::NoSpace);
+        }
+        Ok(())
+    }
+
     async fn begin(&self, id: String, version: u64, info: MediaInfo) -> Result<Upload, MediaError> {
+        self.check_space()?;
         let writer = self.blobs().writer(self.data().env()).await?;
         Ok(Upload { media: self.clone(), writer, id, version, info })
     }

@@ -1,13 +1,9 @@
 //! Unread counts (spec: client-server API, "Push notifications", "Receiving notifications").
 
-use std::{
-    collections::{HashMap, HashSet},
-    num::NonZeroUsize,
-    ops::Bound,
-    sync::Arc,
-};
+use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
 
-use blaupause_data::{Change, Event, Order, Place, ReadSet, rows::TimelineRow};
+use blaupause_data::{Change, Event, Place};
+use blaupause_graph::StateRoot;
 use blaupause_rooms::ReadUpTo;
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -16,8 +12,9 @@ use serde::Deserialize;
 
 use crate::{Notify, NotifyError, judge::judge};
 
-/// Counts kept in memory (about 200 bytes each).
-const CACHED_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zero");
+/// Users whose counts are kept in memory, and rooms of each (about 200 bytes a room).
+const CACHED_USERS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+const CACHED_ROOMS_MAX: usize = 1_000;
 /// Newest events that are judged for a user who has not read for long. More are not counted:
 /// clients show "99+" long before.
 const COUNTED_EVENTS_MAX: u32 = 500;
@@ -72,19 +69,20 @@ impl RoomCounts {
     }
 }
 
-type Key = (OwnedUserId, OwnedRoomId);
+/// Counts of one user by room, each with the place up to where it counts.
+type OfUser = LruCache<OwnedRoomId, (Place, Arc<RoomCounts>)>;
 
 pub(crate) struct CountCache(Mutex<Cached>);
 
 struct Cached {
-    counts: LruCache<Key, (Place, Arc<RoomCounts>)>,
+    users: LruCache<OwnedUserId, OfUser>,
     /// Grows with everything that makes kept counts wrong.
     epoch: u64,
 }
 
 impl CountCache {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Cached { counts: LruCache::new(CACHED_MAX), epoch: 0 }))
+        Self(Mutex::new(Cached { users: LruCache::new(CACHED_USERS_MAX), epoch: 0 }))
     }
 
     /// New events only add to counts; these change what was counted.
@@ -95,21 +93,15 @@ impl CountCache {
             | Change::Membership { room, user, .. } => {
                 let mut cached = self.0.lock();
                 cached.epoch += 1;
-                cached.counts.pop(&(user.clone(), room.clone()));
+                if let Some(of_user) = cached.users.peek_mut(user) {
+                    of_user.pop(room);
+                }
             }
             // Rules or ignored users may have changed: every room of the user.
             Change::AccountData { user, room: None } => {
                 let mut cached = self.0.lock();
                 cached.epoch += 1;
-                let stale: Vec<_> = cached
-                    .counts
-                    .iter()
-                    .filter(|((of, _), _)| of == user)
-                    .map(|(key, _)| key.clone())
-                    .collect();
-                for key in stale {
-                    cached.counts.pop(&key);
-                }
+                cached.users.pop(user);
             }
             _ => {}
         }
@@ -127,10 +119,10 @@ impl Notify {
         room: &RoomId,
     ) -> Result<Arc<RoomCounts>, NotifyError> {
         let until = Place::after(self.data().position());
-        let key = (user.to_owned(), room.to_owned());
         let (epoch, known) = {
             let mut cached = self.0.counts.0.lock();
-            (cached.epoch, cached.counts.get(&key).cloned())
+            let known = cached.users.get_mut(user).and_then(|rooms| rooms.get(room).cloned());
+            (cached.epoch, known)
         };
         let (from, mut counts, read) = match known {
             Some((upto, counts)) if upto >= until => return Ok(counts),
@@ -140,50 +132,48 @@ impl Notify {
                 (read.everywhere, Arc::default(), Some(read))
             }
         };
-        let events = self.events_between(room, from, until).await?;
+        let (events, state) = self.events_between(room, from, until).await?;
         if !events.is_empty() {
             let mut sum = (*counts).clone();
-            self.count(user, room, &events, read.as_ref(), &mut sum).await?;
+            self.count(user, room, (&events, state), read.as_ref(), &mut sum).await?;
             counts = Arc::new(sum);
         }
         let mut cached = self.0.counts.0.lock();
         if cached.epoch == epoch {
-            cached.counts.put(key, (until, Arc::clone(&counts)));
+            let of_user = cached.users.get_or_insert_mut(user.to_owned(), LruCache::unbounded);
+            of_user.put(room.to_owned(), (until, Arc::clone(&counts)));
+            if of_user.len() > CACHED_ROOMS_MAX {
+                of_user.pop_lru();
+            }
         }
         Ok(counts)
     }
 
+    /// The newest events between two places, oldest first, and the room's state after them.
     async fn events_between(
         &self,
         room: &RoomId,
         from: Place,
         until: Place,
-    ) -> Result<Vec<Arc<Event>>, NotifyError> {
+    ) -> Result<(Vec<Arc<Event>>, StateRoot), NotifyError> {
         let part = self.data().parts().room(room);
-        let mut want = ReadSet::new();
-        let rows = want.range::<TimelineRow>(
-            part,
-            Bound::Excluded(&from),
-            Bound::Included(&until),
-            Order::Backward,
-            COUNTED_EVENTS_MAX,
-        );
-        let rows = want.run(self.data()).await?.many(rows)?.rows;
-        let numbers: Vec<_> = rows.iter().rev().map(|(_, entry)| (part, entry.no)).collect();
-        Ok(self.data().events(&numbers).await?.into_iter().flatten().collect())
+        let stretch = self.data().stretch(part, Some(from), until, COUNTED_EVENTS_MAX).await?;
+        let numbers: Vec<_> =
+            stretch.entries.iter().rev().map(|(_, entry)| (part, entry.no)).collect();
+        let events = self.data().events(&numbers).await?.into_iter().flatten().collect();
+        Ok((events, stretch.state_until))
     }
 
     async fn count(
         &self,
         user: &UserId,
         room: &RoomId,
-        events: &[Arc<Event>],
+        (events, state): (&[Arc<Event>], StateRoot),
         read: Option<&ReadUpTo>,
         sum: &mut RoomCounts,
     ) -> Result<(), NotifyError> {
-        let ignored: HashSet<OwnedUserId> =
-            self.accounts().ignored_users(user).await?.iter().cloned().collect();
-        let Some(context) = self.rule_context(user, room).await? else { return Ok(()) };
+        let ignored = self.accounts().ignored_users(user).await?;
+        let Some(context) = self.rule_context(user, room, state).await? else { return Ok(()) };
         let rules = self.rules(user).await?;
         let part = self.data().parts().room(room);
         for event in events {
@@ -204,9 +194,12 @@ impl Notify {
             }
             let judgement = if rules.is_default {
                 let at = (part, room);
-                self.0.judged.by_default_rules(at, event, &rules.ruleset, &context).await
+                let root = thread.as_ref();
+                let is_subscribed = root.is_some_and(|root| context.threads.contains(root));
+                let (rules, context) = (&rules.ruleset, &context.room);
+                self.0.judged.by_default_rules(at, event, rules, context, is_subscribed).await
             } else {
-                judge(room, event, &rules.ruleset, &context).await
+                judge(room, event, &rules.ruleset, &context.room).await
             };
             if judgement.notify {
                 sum.add(thread.as_ref(), judgement.highlight);
@@ -217,7 +210,7 @@ impl Notify {
 }
 
 /// The root of the thread that an event is in.
-fn thread_of(event: &Event) -> Option<OwnedEventId> {
+pub(crate) fn thread_of(event: &Event) -> Option<OwnedEventId> {
     #[derive(Deserialize)]
     struct Content {
         #[serde(rename = "m.relates_to")]

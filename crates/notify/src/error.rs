@@ -21,6 +21,15 @@ pub enum NotifyError {
     /// A pusher that cannot work.
     #[error("invalid pusher: {0}")]
     InvalidPusher(&'static str),
+    /// The event that is to subscribe somebody to a thread is not in the thread.
+    #[error("the event is not in this thread")]
+    NotInThread,
+    /// The user unsubscribed after the event that is to subscribe them.
+    #[error("the user unsubscribed from the thread after this event")]
+    UnsubscribedSince,
+    /// Others changed the same thing again and again.
+    #[error("too much happens at once, try again")]
+    Busy,
     #[error(transparent)]
     Accounts(#[from] AccountsError),
     #[error(transparent)]

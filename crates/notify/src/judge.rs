@@ -40,8 +40,12 @@ struct ForSomebody {
     text: String,
 }
 
-/// Judgements for "somebody", by event and by whether the room has two members.
-pub(crate) struct JudgedCache(Mutex<LruCache<(Part, EventNo, bool), Arc<ForSomebody>>>);
+/// What the judgement for "somebody" hangs on besides the event: whether the room has two members,
+/// and whether they subscribed to the event's thread.
+type Judged = (Part, EventNo, bool, bool);
+
+/// Judgements for "somebody".
+pub(crate) struct JudgedCache(Mutex<LruCache<Judged, Arc<ForSomebody>>>);
 
 impl JudgedCache {
     pub(crate) fn new() -> Self {
@@ -56,8 +60,9 @@ impl JudgedCache {
         event: &Event,
         rules: &Ruleset,
         context: &PushConditionRoomCtx,
+        is_subscribed: bool,
     ) -> Judgement {
-        let key = (room.0, event.no, context.member_count == 2u32.into());
+        let key = (room.0, event.no, context.member_count == 2u32.into(), is_subscribed);
         let known = self.0.lock().get(&key).cloned();
         let somebody = match known {
             Some(known) => known,
@@ -101,7 +106,7 @@ pub(crate) async fn judge(
     rules: &Ruleset,
     context: &PushConditionRoomCtx,
 ) -> Judgement {
-    let json = event.client_json(Some(&room.to_owned()), None);
+    let json = event.client_json(Some(&room.to_owned()), None::<()>);
     let raw: Raw<AnySyncTimelineEvent> = Raw::from_json(json);
     Judgement::from_actions(rules.get_actions(&raw, context).await)
 }

@@ -2,11 +2,14 @@
 
 use blaupause_data::{LIMITS, Write};
 use ruma::{
-    UserId,
+    DeviceId, OwnedDeviceId, UserId,
     api::client::push::{Pusher, PusherIds, PusherKind},
 };
 
-use crate::{Notify, NotifyError, rows::PusherRow};
+use crate::{
+    Notify, NotifyError,
+    rows::{PusherRow, StoredPusher},
+};
 
 /// Pushers of one user.
 const PUSHERS_MAX: usize = 100;
@@ -19,21 +22,39 @@ const PUSHER_BYTES_MAX: usize = 8 * 1024;
 const GATEWAY_PATH: &str = "/_matrix/push/v1/notify";
 
 impl Notify {
-    /// A user's pushers.
+    /// A user's pushers, apart from those whose device is gone.
     ///
     /// # Errors
     /// The store failed.
     pub async fn pushers(&self, user: &UserId) -> Result<Vec<Pusher>, NotifyError> {
-        let part = self.data().parts().user(user);
-        let rows = self.data().list::<PusherRow>(part, &(), LIMITS.scan_rows_max).await?.rows;
-        Ok(rows.into_iter().filter_map(|(_, row)| serde_json::from_str(&row.value).ok()).collect())
+        let devices = self.accounts().device_names(user).await?;
+        let is_there = |pusher: &StoredPusher| {
+            pusher.device.as_ref().is_none_or(|device| devices.contains_key(device))
+        };
+        let rows = self.pusher_rows(user).await?.into_iter();
+        let rows = rows.map(|(_, pusher)| pusher).filter(is_there);
+        Ok(rows.filter_map(|pusher| serde_json::from_str(&pusher.json).ok()).collect())
     }
 
-    /// Add a pusher or replace the one with the same ids.
+    async fn pusher_rows(
+        &self,
+        user: &UserId,
+    ) -> Result<Vec<((String, String), StoredPusher)>, NotifyError> {
+        let part = self.data().parts().user(user);
+        let rows = self.data().list::<PusherRow>(part, &(), LIMITS.scan_rows_max).await?.rows;
+        Ok(rows.into_iter().map(|(key, row)| (key, row.value)).collect())
+    }
+
+    /// Add a pusher of a device, or replace the one with the same ids.
     ///
     /// # Errors
     /// The pusher cannot work, there are too many, or the store failed.
-    pub async fn set_pusher(&self, user: &UserId, pusher: &Pusher) -> Result<(), NotifyError> {
+    pub async fn set_pusher(
+        &self,
+        user: &UserId,
+        device: Option<&DeviceId>,
+        pusher: &Pusher,
+    ) -> Result<(), NotifyError> {
         if pusher.ids.app_id.chars().count() > APP_ID_CHARS_MAX {
             return Err(NotifyError::InvalidPusher("app_id is too long"));
         }
@@ -47,13 +68,39 @@ impl Notify {
         if json.len() > PUSHER_BYTES_MAX {
             return Err(NotifyError::TooLarge("pusher"));
         }
-        if self.pushers(user).await?.len() >= PUSHERS_MAX {
+        let key = key(&pusher.ids);
+        let others = self.pusher_rows(user).await?.into_iter().filter(|(other, _)| *other != key);
+        if others.count() >= PUSHERS_MAX {
             return Err(NotifyError::TooLarge("number of pushers"));
         }
         let part = self.data().parts().user(user);
         let mut write = Write::new(part);
-        write.put::<PusherRow>(part, &key(&pusher.ids), &json);
+        let stored = StoredPusher { device: device.map(ToOwned::to_owned), json };
+        write.put::<PusherRow>(part, &key, &stored);
         self.data().commit(write).await?;
+        Ok(())
+    }
+
+    /// Remove the pushers of devices. To be called before the devices are removed: should the
+    /// server be killed in between, they can be removed again.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn delete_pushers_of(
+        &self,
+        user: &UserId,
+        devices: &[OwnedDeviceId],
+    ) -> Result<(), NotifyError> {
+        let part = self.data().parts().user(user);
+        let mut write = Write::new(part);
+        for (key, pusher) in self.pusher_rows(user).await? {
+            if pusher.device.is_some_and(|device| devices.contains(&device)) {
+                write.del::<PusherRow>(part, &key);
+            }
+        }
+        if !write.is_empty() {
+            self.data().commit(write).await?;
+        }
         Ok(())
     }
 
@@ -87,3 +134,6 @@ fn check_gateway(url: &str) -> Result<(), NotifyError> {
         Err(NotifyError::InvalidPusher("data.url must have the path /_matrix/push/v1/notify"))
     }
 }
+
+#[cfg(test)]
+mod tests;

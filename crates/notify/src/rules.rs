@@ -86,14 +86,29 @@ impl Notify {
         let stored = self.accounts().account_data(user, None, PUSH_RULES).await?;
         let own = stored.and_then(|json| serde_json::from_str::<Content>(json.get()).ok());
         let rules = Arc::new(match own {
-            Some(content) => UserRules { ruleset: content.global, is_default: false },
-            None => UserRules { ruleset: Ruleset::server_default(user), is_default: true },
+            Some(content) => {
+                // Rules that the server has learned since, and none that it has forgotten.
+                let mut ruleset = content.global;
+                ruleset.update_with_server_default(self.default_rules(user));
+                UserRules { ruleset, is_default: false }
+            }
+            None => UserRules { ruleset: self.default_rules(user), is_default: true },
         });
         let mut cached = self.0.rulesets.0.lock();
         if cached.epoch == epoch {
             cached.rules.put(user.to_owned(), Arc::clone(&rules));
         }
         Ok(rules)
+    }
+
+    /// The rules of a user who changed nothing.
+    fn default_rules(&self, user: &UserId) -> Ruleset {
+        let mut rules = Ruleset::server_default(user);
+        if !self.settings().thread_subscriptions {
+            // Those about threads, the only ones of their kind, can never apply.
+            rules.postcontent.clear();
+        }
+        rules
     }
 
     /// Add a rule or replace one of the same id.

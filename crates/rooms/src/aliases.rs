@@ -1,6 +1,6 @@
 //! Names of rooms: who may give them, who may take them away, where they lead.
 
-use blaupause_data::{LIMITS, Member, Write};
+use blaupause_data::{Member, Order, ReadSet, Write, rows::UserRoomRow};
 use blaupause_graph::Draft;
 use ruma::{
     OwnedRoomAliasId, OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, UserId,
@@ -17,8 +17,8 @@ use crate::{
     validate,
 };
 
-/// Aliases of one room that are listed.
-const LISTED_ALIASES_MAX: u32 = 1_000;
+/// Aliases of one room.
+const ALIASES_MAX: u32 = 1_000;
 /// Alternative aliases that one canonical alias event may name.
 const ALT_ALIASES_MAX: usize = 100;
 /// Longest alias in bytes, with sigil and server name (appendices, "Room aliases").
@@ -102,12 +102,20 @@ impl Rooms {
         room: &RoomId,
     ) -> Result<(), RoomsError> {
         self.must_be_ours(alias)?;
-        let membership = self.data().membership(user, room).await?;
-        if membership.is_none_or(|row| row.membership != Member::Join || row.room_id != room) {
+        let data = self.data();
+        let part = data.parts().room(room);
+        let mut want = ReadSet::new();
+        let mine = want.get::<UserRoomRow>(data.parts().user(user), &part);
+        let others = want.prefix::<RoomAliasRow>(part, &(), Order::Forward, ALIASES_MAX);
+        let got = want.run(data).await?;
+        let mine = got.one(mine)?.filter(|row| row.room_id == room);
+        if mine.is_none_or(|row| row.membership != Member::Join) {
             return Err(RoomsError::NotJoined);
         }
-        let (home, name) = (self.data().parts().alias(alias), alias.to_string());
-        let part = self.data().parts().room(room);
+        if got.many(others)?.rows.len() >= ALIASES_MAX as usize {
+            return Err(RoomsError::TooMany { what: "aliases", max: ALIASES_MAX as usize });
+        }
+        let (home, name) = (data.parts().alias(alias), alias.to_string());
         let row = Alias { room_id: room.to_owned(), creator: user.to_owned() };
         let mut write = Write::new(part);
         write.require_absent::<AliasRow>(home, &name);
@@ -202,8 +210,7 @@ impl Rooms {
     /// The store cannot be read.
     pub async fn aliases_of(&self, room: &RoomId) -> Result<Vec<OwnedRoomAliasId>, RoomsError> {
         let part = self.data().parts().room(room);
-        let limit = LISTED_ALIASES_MAX.min(LIMITS.scan_rows_max);
-        let rows = self.data().list::<RoomAliasRow>(part, &(), limit).await?.rows;
+        let rows = self.data().list::<RoomAliasRow>(part, &(), ALIASES_MAX).await?.rows;
         Ok(rows.into_iter().filter_map(|(name, _)| name.try_into().ok()).collect())
     }
 

@@ -19,7 +19,8 @@ use ruma::{EventId, OwnedUserId, events::StateEventType};
 use crate::{
     Rooms, RoomsError,
     hot::{Known, PageBag, RoomHot, StateName},
-    relates::Relation,
+    relates::{Relation, THREAD},
+    rows::{ThreadReply, ThreadReplyRow},
     validate,
 };
 
@@ -228,12 +229,12 @@ impl<'a> Appending<'a> {
             pdu: pdu.json().to_owned(),
         };
         self.write_event(pdu, no, place, &stored);
-        if let Some(relation) = relation {
-            self.write.put::<RelationRow>(
-                self.hot.part,
-                &(relation.target, relation.rel_type, place),
-                &no,
-            );
+        if let Some(Relation { target, rel_type }) = relation {
+            if rel_type == THREAD {
+                let reply = ThreadReply { no, root: target };
+                self.write.put::<ThreadReplyRow>(self.hot.part, &place, &reply);
+            }
+            self.write.put::<RelationRow>(self.hot.part, &(target, rel_type, place), &no);
         }
         self.head.tips = vec![Tip {
             no,

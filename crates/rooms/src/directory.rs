@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use blaupause_data::{DIRECTORY, Member, Write};
+use blaupause_data::{DIRECTORY, Write};
 use ruma::{
     OwnedRoomId, RoomId, UserId,
     directory::{Filter, PublicRoomsChunk, RoomTypeFilter},
@@ -148,15 +148,6 @@ impl Rooms {
     /// The store cannot be read.
     pub async fn joined_rooms(&self, user: &UserId) -> Result<Vec<OwnedRoomId>, RoomsError> {
         Ok(self.data().joined_rooms(user).await?)
-    }
-
-    /// Whether a user is joined to a room.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn is_joined(&self, user: &UserId, room: &RoomId) -> Result<bool, RoomsError> {
-        let row = self.data().membership(user, room).await?;
-        Ok(row.is_some_and(|row| row.membership == Member::Join && row.room_id == room))
     }
 }
 

@@ -18,6 +18,9 @@ pub enum RoomsError {
     /// The room's rules, or ours, do not allow it.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// A suspended person may only take back what they said themselves.
+    #[error("you may only redact your own events")]
+    OnlyOwn,
     /// The event was not accepted by the rules of the room version.
     #[error(transparent)]
     Refused(#[from] Refusal),

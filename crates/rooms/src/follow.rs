@@ -3,19 +3,25 @@
 //! The follower reads the log behind a stored cursor. Its work on one change may take many batches
 //! (one a room), so it is idempotent: after a crash it is done again and finds most of it done.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use blaupause_data::{Change, DataError, Member, Part, StreamPos, Write};
-use ruma::{OwnedUserId, UserId, events::StateEventType};
+use blaupause_accounts::rows::StoredProfile;
+use blaupause_data::{Change, DataError, Member, Part, StreamPos, Write, together};
+use ruma::{OwnedUserId, RoomId, UserId, events::StateEventType};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
-use crate::{Rooms, RoomsError, append::Appending};
+use crate::{ChangeMembership, MembershipAction, Rooms, RoomsError, append::Appending};
 
 /// Name of the cursor.
-const FOLLOWER: &str = "rooms";
+pub(crate) const FOLLOWER: &str = "rooms";
 /// Changes read at once.
 const CHANGES_MAX: u32 = 1_000;
+/// Rooms of one person that change side by side, sharing their round trips. No turn in one of
+/// them waits for another.
+const ROOMS_AT_ONCE: usize = 50;
+/// The cursor is moved at least so often, in milliseconds: what lies before it can be forgotten.
+const ADVANCE_MS: u64 = 10 * 60 * 1_000;
 /// How long to wait after a failure, in milliseconds.
 const RETRY_MS: u64 = 5_000;
 
@@ -35,13 +41,16 @@ impl Rooms {
                 Ok(()) => None,
                 Err(error) => {
                     tracing::warn!(%error, "members could not be brought up to date");
-                    Some(std::time::Duration::from_millis(RETRY_MS))
+                    Some(Duration::from_millis(RETRY_MS))
                 }
             };
             let again = async {
                 match pause {
                     Some(pause) => tokio::time::sleep(pause).await,
-                    None => news.notified().await,
+                    None => tokio::select! {
+                        () = news.notified() => {}
+                        () = tokio::time::sleep(Duration::from_millis(ADVANCE_MS)) => {}
+                    },
                 }
             };
             tokio::select! {
@@ -86,49 +95,63 @@ impl Rooms {
     /// Say a person's name and avatar anew in all rooms they are in.
     async fn renew_profile(&self, user: &OwnedUserId) -> Result<(), RoomsError> {
         let profile = self.profile(user).await?;
-        for room in self.data().joined_rooms(user).await? {
-            let done = self
-                .in_turn(|| {
-                    Box::pin(async {
-                        let mut lane = self.lane(&room).await?;
-                        let mut batch = Appending::new(self, lane.room()?);
-                        if batch.membership(user).await? != Some(Member::Join) {
-                            return Ok(());
-                        }
-                        let current = batch.state(&StateEventType::RoomMember, user.as_str());
-                        let mut content: Map<String, Value> =
-                            current.map(|pdu| pdu.content_as()).transpose()?.unwrap_or_default();
-                        // They say something about one event only.
-                        content.remove("reason");
-                        content.remove("join_authorised_via_users_server");
-                        set(&mut content, "displayname", profile.display_name.as_ref());
-                        set(&mut content, "avatar_url", profile.avatar_url.as_ref());
-                        let draft = self.member_draft(&room, user, user, &content)?;
-                        if batch.says_already(&draft).await?.is_some() {
-                            return Ok(());
-                        }
-                        batch.push(draft).await?;
-                        let write = batch.finish();
-                        lane.commit(self.data(), write).await?;
-                        Ok(())
-                    })
-                })
-                .await;
-            ignore_refusal(done)?;
+        let rooms = self.data().joined_rooms(user).await?;
+        for rooms in rooms.chunks(ROOMS_AT_ONCE) {
+            let done = rooms.iter().map(|room| self.renew_in(room, user, &profile));
+            for done in self.data().in_waves(together(done)).await {
+                ignore_refusal(done)?;
+            }
         }
         Ok(())
     }
 
+    async fn renew_in(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        profile: &StoredProfile,
+    ) -> Result<(), RoomsError> {
+        self.in_turn(|| {
+            Box::pin(async {
+                let mut lane = self.lane(room).await?;
+                let mut batch = Appending::new(self, lane.room()?);
+                if batch.membership(user).await? != Some(Member::Join) {
+                    return Ok(());
+                }
+                let current = batch.state(&StateEventType::RoomMember, user.as_str());
+                let mut content: Map<String, Value> =
+                    current.map(|pdu| pdu.content_as()).transpose()?.unwrap_or_default();
+                // They say something about one event only.
+                content.remove("reason");
+                content.remove("join_authorised_via_users_server");
+                set(&mut content, "displayname", profile.display_name.as_ref());
+                set(&mut content, "avatar_url", profile.avatar_url.as_ref());
+                let draft = self.member_draft(room, user, user, &content)?;
+                if batch.says_already(&draft).await?.is_some() {
+                    return Ok(());
+                }
+                batch.push(draft).await?;
+                let write = batch.finish();
+                lane.commit(self.data(), write).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// A closed account leaves its rooms, and no longer is invited to any.
     async fn leave_all(&self, user: &UserId) -> Result<(), RoomsError> {
-        for row in self.data().rooms_of(user).await? {
-            if !matches!(row.membership, Member::Join | Member::Invite | Member::Knock) {
-                continue;
+        let mut rooms = self.data().rooms_of(user).await?;
+        rooms.retain(|row| matches!(row.membership, Member::Join | Member::Invite | Member::Knock));
+        for rooms in rooms.chunks(ROOMS_AT_ONCE) {
+            let leave = rooms.iter().map(|row| async {
+                let (room, user) = (row.room_id.clone(), user.to_owned());
+                let leave = ChangeMembership::own(room, user, MembershipAction::Leave);
+                self.change_membership(&leave).await
+            });
+            for done in self.data().in_waves(together(leave)).await {
+                ignore_refusal(done)?;
             }
-            let room = row.value.room_id;
-            let leave =
-                crate::ChangeMembership::own(room, user.to_owned(), crate::MembershipAction::Leave);
-            ignore_refusal(self.change_membership(&leave).await)?;
         }
         Ok(())
     }

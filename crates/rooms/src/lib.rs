@@ -17,6 +17,7 @@ mod directory;
 mod error;
 mod follow;
 mod hot;
+mod joined;
 mod lane;
 mod load;
 mod member_rows;
@@ -76,6 +77,9 @@ struct Inner {
     lanes: lane::Lanes,
     typing: typing::Typing,
     key_numbers: read::KeyNumbers,
+    families: read::Families,
+    summaries: summary::SummaryCache,
+    joined: joined::JoinedCache,
     /// When a room was last created, in milliseconds since the Unix epoch.
     last_creation: AtomicU64,
 }
@@ -83,17 +87,31 @@ struct Inner {
 impl Rooms {
     /// The domain over its stored data and the people in it.
     pub fn new(data: Data, accounts: Accounts, settings: Settings) -> Self {
+        data.follow_log(follow::FOLLOWER);
         let lanes = lane::Lanes::new();
         let typing = typing::Typing::default();
-        Self(Arc::new(Inner {
+        let rooms = Self(Arc::new(Inner {
             data,
             accounts,
             settings,
             lanes,
             typing,
             key_numbers: read::KeyNumbers::default(),
+            families: read::Families::default(),
+            summaries: summary::SummaryCache::default(),
+            joined: joined::JoinedCache::default(),
             last_creation: AtomicU64::new(0),
-        }))
+        }));
+        let weak = Arc::downgrade(&rooms.0);
+        let parts = rooms.data().parts();
+        rooms.data().feed().follow(Box::new(move |_, changes| {
+            let Some(inner) = weak.upgrade() else { return };
+            for change in changes.iter() {
+                inner.summaries.forget_changed(parts, change);
+                inner.joined.forget_changed(change);
+            }
+        }));
+        rooms
     }
 
     /// The settings in force.
@@ -117,7 +135,19 @@ impl Rooms {
         &self.0.typing
     }
 
+    pub(crate) fn summary_cache(&self) -> &summary::SummaryCache {
+        &self.0.summaries
+    }
+
+    pub(crate) fn joined_cache(&self) -> &joined::JoinedCache {
+        &self.0.joined
+    }
+
     pub(crate) fn key_numbers(&self) -> &read::KeyNumbers {
         &self.0.key_numbers
+    }
+
+    pub(crate) fn families(&self) -> &read::Families {
+        &self.0.families
     }
 }

@@ -6,7 +6,7 @@ use blaupause_data::{
     DataError, Event, Found, Part, ReadSet,
     rows::{CurrentRow, HeadRow, PageRow, RoomHead, StateKeyNoRow},
 };
-use blaupause_graph::{EventNo, Pdu, StateKeyNo, Step, tree};
+use blaupause_graph::{EventNo, Pdu, StateKeyNo, StateRoot, Step, tree};
 use ruma::{
     OwnedEventId, OwnedUserId, RoomId,
     events::{
@@ -105,9 +105,32 @@ impl Rooms {
             (StateEventType::RoomPowerLevels, String::new()),
         ];
         let mut events = self.current_state(room, &names).await?;
-        let (levels, Some(create)) = (events.pop().flatten(), events.pop().flatten()) else {
-            return Ok(None);
-        };
+        let (levels, create) = (events.pop().flatten(), events.pop().flatten());
+        Self::power_levels_in(create, levels)
+    }
+
+    /// As [`Rooms::power_levels`], at a state.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn power_levels_at(
+        &self,
+        room: Part,
+        state: StateRoot,
+    ) -> Result<Option<RoomPowerLevels>, RoomsError> {
+        let kinds = [StateEventType::RoomCreate, StateEventType::RoomPowerLevels];
+        let [create, levels] = kinds.map(|kind| kind.to_string());
+        let keys = [&create, &levels].map(|kind| (kind.clone(), String::new()));
+        let events = self.state_events_at(room, state, keys.to_vec()).await?;
+        let find = |kind: &str| events.iter().find(|event| event.kind == kind).cloned();
+        Self::power_levels_in(find(&create), find(&levels))
+    }
+
+    fn power_levels_in(
+        create: Option<Arc<Event>>,
+        levels: Option<Arc<Event>>,
+    ) -> Result<Option<RoomPowerLevels>, RoomsError> {
+        let Some(create) = create else { return Ok(None) };
         let version = create.content_as::<CreateContent>().and_then(|content| content.room_version);
         let Some(rules) = version.unwrap_or(ruma::RoomVersionId::V1).rules() else {
             return Ok(None);

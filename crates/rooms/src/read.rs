@@ -32,6 +32,7 @@ pub use members::{JoinedMember, MembersQuery};
 pub use messages::{Messages, MessagesQuery};
 pub use summary::Summary;
 
+pub(crate) use bundle::Families;
 pub(crate) use messages::page_limit;
 pub(crate) use names::KeyNumbers;
 pub(crate) use summary::Memberships;

@@ -12,16 +12,17 @@ use ruma::{
     events::{StateEventType, TimelineEventType, room::power_levels::UserPowerLevel},
     state_res::events::{RoomPowerLevelsEvent, RoomPowerLevelsIntField},
 };
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    Rooms, RoomsError, Transaction,
+    Rooms, RoomsError, SendEvent, Transaction,
     append::Appending,
     hot::Known,
     load::pdu_of,
     member_rows::Membership,
-    relates::relation_in,
-    rows::TxnRow,
+    relates::{THREAD, relation_in},
+    rows::{ThreadReplyRow, TxnRow},
     send::{ATTEMPTS_MAX, Attempt, busy},
     validate,
 };
@@ -37,6 +38,33 @@ pub struct Redact {
     pub transaction: Option<Transaction>,
     /// When it was said, if not now: only app services may say so.
     pub timestamp: Option<MilliSecondsSinceUnixEpoch>,
+    /// Only events of the sender's own, whatever the room allows them: for suspended people
+    /// (client-server API, "Account suspension").
+    pub own_only: bool,
+}
+
+impl TryFrom<SendEvent> for Redact {
+    type Error = RoomsError;
+
+    /// A redaction as the general endpoint gets it: what it redacts stands in the content.
+    fn try_from(event: SendEvent) -> Result<Self, RoomsError> {
+        #[derive(Deserialize)]
+        struct Content {
+            redacts: OwnedEventId,
+            reason: Option<String>,
+        }
+        let content: Content = serde_json::from_str(event.content.get())
+            .map_err(|_| validate::bad("`redacts` of a redaction is an event id"))?;
+        Ok(Self {
+            room: event.room,
+            sender: event.sender,
+            event: content.redacts,
+            reason: content.reason,
+            transaction: event.transaction,
+            timestamp: event.timestamp,
+            own_only: false,
+        })
+    }
 }
 
 impl Rooms {
@@ -84,6 +112,9 @@ impl Rooms {
         let target = self.data().event(part, target).await?;
         let target = target.filter(|event| event.place.is_some());
         let target = target.ok_or(RoomsError::EventUnknown)?;
+        if request.own_only && target.sender != request.sender {
+            return Err(RoomsError::OnlyOwn);
+        }
         let redaction = batch.push(redaction_draft(self, request)?).await?;
         let pdu = pdu_of(&target, &batch.hot.rules)?;
         batch.may_redact(&redaction, &pdu).await?;
@@ -177,6 +208,9 @@ impl Appending<'_> {
             && pdu.state_key().is_none()
             && let Some(related) = self.rooms.event_no(part, &id).await?
         {
+            if rel_type == THREAD {
+                self.write.del::<ThreadReplyRow>(part, &place);
+            }
             self.write.del::<RelationRow>(part, &(related, rel_type, place));
         }
         self.redact_state(no, &redacted).await?;

@@ -11,6 +11,9 @@ use crate::{RoomsError, append::Appending};
 /// Longest relation type that is indexed, in bytes. It is part of a key.
 const REL_TYPE_BYTES_MAX: usize = 255;
 
+/// The relation of a reply in a thread to the event that the thread began with.
+pub(crate) const THREAD: &str = "m.thread";
+
 /// A relation to an event that this room has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Relation {

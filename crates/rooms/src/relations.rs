@@ -28,6 +28,9 @@ const RECURSION_MAX: u64 = 3;
 /// Related events that are gathered where relations are followed or of mixed types; later ones of
 /// an event with more than these are not found.
 const GATHERED_MAX: usize = 2_000;
+/// Children of many events that are looked at to find the newest ones, and of each at least.
+const CHILDREN_LOOKED_AT_MAX: usize = 4 * GATHERED_MAX;
+const CHILDREN_EACH_MIN: usize = 4;
 /// Relations of one type that one request looks at; the answer has a token to go on from.
 const LOOK_MAX: u32 = 1_000;
 /// Events that are read in one go.
@@ -186,7 +189,9 @@ impl EventInRoom {
         rel_type: Option<&str>,
         max: usize,
     ) -> Result<Vec<(Place, EventNo)>, RoomsError> {
-        let limit = u32::try_from(max).unwrap_or(LIMITS.scan_rows_max);
+        // The more parents, the fewer children of each are looked at.
+        let each = (CHILDREN_LOOKED_AT_MAX / of.len().max(1)).clamp(CHILDREN_EACH_MIN, max.max(1));
+        let limit = u32::try_from(each).unwrap_or(LIMITS.scan_rows_max);
         let mut want = ReadSet::new();
         let slots: Vec<_> = of
             .iter()

@@ -25,6 +25,21 @@ pub struct EventTxn {
 }
 
 row! {
+    /// Replies in threads, so that the threads of a room are found without looking at everything
+    /// that was said in it.
+    pub ThreadReplyRow: Seq b'h' Plain, Place => ThreadReply
+}
+
+/// See [`ThreadReplyRow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadReply {
+    /// The reply.
+    pub no: EventNo,
+    /// The event that the thread began with.
+    pub root: EventNo,
+}
+
+row! {
     /// Where a room alias leads; the partition is [`blaupause_data::Parts::alias`].
     pub AliasRow: Idx b'a' Plain, String => Alias
 }

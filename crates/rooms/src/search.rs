@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use blaupause_data::{Event, Member, Order, Part, ReadSet, rows::TimelineRow};
+use blaupause_data::{Event, Member, Order, Part, ReadSet, rows::TimelineRow, try_together};
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, api::client::filter::RoomEventFilter};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -138,10 +138,13 @@ impl Rooms {
                 }
             }
         }
-        for (room, found) in by_room {
-            let access = &rooms[room];
+        let shown = by_room.iter().map(|(room, found)| {
             let events = found.iter().map(|(_, event)| Arc::clone(event)).collect();
-            let shown = self.visible_events(&reader.user, access.room(), events).await?;
+            self.visible_events(&reader.user, rooms[*room].room(), events)
+        });
+        let shown = self.data().in_waves(try_together(shown)).await?;
+        for ((room, found), shown) in by_room.into_iter().zip(shown) {
+            let access = &rooms[room];
             let shown: BTreeSet<_> = shown.into_iter().map(|event| event.no).collect();
             let shown = found.into_iter().filter(|(_, event)| shown.contains(&event.no));
             hits.extend(
@@ -194,39 +197,47 @@ impl Rooms {
         Ok(numbers)
     }
 
-    /// Hits as the reader sees them, with their context.
+    /// Hits as the reader sees them, with their context; all hits side by side.
     async fn told(
         &self,
         hits: Vec<Hit>,
         query: &SearchQuery,
     ) -> Result<(Vec<SearchResult>, BTreeMap<OwnedRoomId, Vec<Box<RawValue>>>), RoomsError> {
-        let mut results = Vec::new();
-        let mut state = BTreeMap::new();
-        let json = told_by_room(&hits).await?;
-        for (Hit { access, event, rank }, json) in hits.into_iter().zip(json) {
-            let event = EventInRoom { access, event };
-            let context = match query.context {
-                Some((before, after)) => {
-                    let cut = |limit: u64| limit.min(CONTEXT_EVENTS_MAX) as usize;
-                    let filter = RoomEventFilter::default();
-                    Some(event.surroundings(cut(before), cut(after), &filter).await?.context)
-                }
-                None => None,
-            };
-            let room = event.access.room().to_owned();
-            if query.include_state && !state.contains_key(&room) {
-                state.insert(room.clone(), event.access.full_state().await?);
-            }
-            results.push(SearchResult {
-                rank: rank as f64,
-                room,
-                sender: event.event().sender.clone(),
-                json,
-                context,
-                event,
-            });
+        let contexts = hits.iter().map(|hit| hit.context(query));
+        let mut rooms: BTreeMap<&RoomId, &RoomAccess> = BTreeMap::new();
+        if query.include_state {
+            rooms.extend(hits.iter().map(|hit| (hit.access.room(), &hit.access)));
         }
-        Ok((results, state))
+        let state = rooms.values().map(|access| access.full_state());
+        let data = self.data();
+        let (json, contexts, state) = data
+            .in_waves(async {
+                tokio::join!(told_by_room(&hits), try_together(contexts), try_together(state))
+            })
+            .await;
+        let (json, contexts, state) = (json?, contexts?, state?);
+        let rooms = rooms.into_keys().map(ToOwned::to_owned);
+        let state = rooms.zip(state).collect();
+        let told = hits.into_iter().zip(json).zip(contexts);
+        let results = told.map(|((Hit { access, event, rank }, json), context)| SearchResult {
+            rank: rank as f64,
+            room: access.room().to_owned(),
+            sender: event.sender.clone(),
+            json,
+            context,
+            event: EventInRoom { access, event },
+        });
+        Ok((results.collect(), state))
+    }
+}
+
+impl Hit {
+    async fn context(&self, query: &SearchQuery) -> Result<Option<Context>, RoomsError> {
+        let Some((before, after)) = query.context else { return Ok(None) };
+        let cut = |limit: u64| limit.min(CONTEXT_EVENTS_MAX) as usize;
+        let event = EventInRoom { access: self.access.clone(), event: Arc::clone(&self.event) };
+        let filter = RoomEventFilter::default();
+        Ok(Some(event.surroundings(cut(before), cut(after), &filter).await?.context))
     }
 }
 
@@ -236,11 +247,13 @@ async fn told_by_room(hits: &[Hit]) -> Result<Vec<Box<RawValue>>, RoomsError> {
     for (at, hit) in hits.iter().enumerate() {
         rooms.entry(hit.access.room()).or_default().push(at);
     }
-    let mut told = BTreeMap::new();
-    for at in rooms.into_values() {
+    let pages = rooms.values().map(|at| async {
         let events: Vec<_> = at.iter().map(|at| Arc::clone(&hits[*at].event)).collect();
-        told.extend(at.iter().copied().zip(hits[at[0]].access.serialize_page(&events).await?));
-    }
+        hits[at[0]].access.serialize_page(&events).await
+    });
+    let pages = try_together(pages).await?;
+    let told: BTreeMap<usize, Box<RawValue>> =
+        rooms.into_values().zip(pages).flat_map(|(at, page)| at.into_iter().zip(page)).collect();
     Ok(told.into_values().collect())
 }
 

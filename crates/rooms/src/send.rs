@@ -80,7 +80,7 @@ impl Rooms {
     /// [`RoomsError::RoomUnknown`], [`RoomsError::Refused`] by the rules of the room.
     pub async fn send(&self, request: SendEvent) -> Result<OwnedEventId, RoomsError> {
         if request.kind == TimelineEventType::RoomRedaction {
-            return self.redact(validate::redaction_of(request)?).await;
+            return self.redact(request.try_into()?).await;
         }
         if let Err(wrong) = validate::message(&request.kind, &request.content) {
             return Err(self.unless_stranger(&request.sender, &request.room, wrong).await);

@@ -32,6 +32,9 @@ const DEPTH_MAX: u64 = 10;
 const TREE_ROOMS_MAX: usize = 1_000;
 /// Children of one space; more are not looked at.
 const CHILDREN_MAX: u32 = 1_000;
+/// Links of all spaces of a level. Where there are many spaces fewer links of each are looked at.
+const LEVEL_LINKS_MAX: u32 = 20_000;
+const LINKS_EACH_MIN: u32 = 20;
 /// Longest `order` of a child (client-server API, `m.space.child`).
 const ORDER_CHARS_MAX: usize = 50;
 
@@ -161,13 +164,15 @@ impl Rooms {
         suggested_only: bool,
     ) -> Result<HashMap<OwnedRoomId, Vec<Child>>, RoomsError> {
         let data = self.data();
+        let count = u32::try_from(spaces.len().max(1)).unwrap_or(u32::MAX);
+        let each = (LEVEL_LINKS_MAX / count).clamp(LINKS_EACH_MIN, CHILDREN_MAX);
         let mut want = ReadSet::new();
         let slots: Vec<_> = spaces
             .iter()
             .map(|space| {
                 let part = data.parts().room(space);
                 let (prefix, order) = (CHILD.to_owned(), Order::Forward);
-                (part, want.prefix::<StateKeyNoRow>(part, &prefix, order, CHILDREN_MAX))
+                (part, want.prefix::<StateKeyNoRow>(part, &prefix, order, each))
             })
             .collect();
         let got = want.run(data).await?;

@@ -1,8 +1,14 @@
 //! Rooms in a few words: for the directory, for spaces, for who is about to join.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
 
-use blaupause_data::{Event, ReadSet, rows::HeadRow};
+use blaupause_data::{
+    Change, Event, Part, Parts, ReadSet,
+    rows::{CurrentRow, HeadRow, RoomHead},
+};
+use blaupause_graph::StateRoot;
+use lru::LruCache;
+use parking_lot::Mutex;
 use ruma::{
     EventEncryptionAlgorithm, OwnedMxcUri, OwnedRoomAliasId, OwnedRoomId, UInt,
     events::StateEventType,
@@ -25,6 +31,9 @@ const SUMMARY_TYPES: [StateEventType; 9] = [
     StateEventType::RoomEncryption,
 ];
 
+/// Summaries kept in memory (about 500 bytes each): those of the whole directory.
+const CACHED_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+
 /// A room's current state, as far as it was asked for.
 struct Said(HashMap<StateEventType, Arc<Event>>);
 
@@ -41,9 +50,45 @@ impl Said {
     }
 }
 
+/// Summaries by room, each with the state that it was made of. Joined members are counted anew for
+/// each question.
+pub(crate) struct SummaryCache(Mutex<Cached>);
+
+struct Cached {
+    summaries: LruCache<Part, (StateRoot, RoomSummary)>,
+    /// Grows with every redaction: it changes what an event says, and not the state's root.
+    epoch: u64,
+}
+
+impl Default for SummaryCache {
+    fn default() -> Self {
+        Self(Mutex::new(Cached { summaries: LruCache::new(CACHED_MAX), epoch: 0 }))
+    }
+}
+
+impl SummaryCache {
+    pub(crate) fn forget_changed(&self, parts: Parts, change: &Change) {
+        if let Change::Redacted { room, .. } = change {
+            let mut cached = self.0.lock();
+            cached.epoch += 1;
+            cached.summaries.pop(&parts.room(room));
+        }
+    }
+
+    /// What is known of a room with this head.
+    fn get(&self, part: Part, head: &RoomHead) -> Option<RoomSummary> {
+        let mut cached = self.0.lock();
+        let (root, summary) = cached.summaries.get(&part)?;
+        let mut summary = (*root == head.state).then(|| summary.clone())?;
+        summary.num_joined_members = UInt::new_saturating(head.joined);
+        Some(summary)
+    }
+}
+
 impl Rooms {
     /// Summaries of rooms, in the order asked, `None` for unknown ones; in at most four round
-    /// trips, however many rooms. Whether the asking person may see them is the caller's care.
+    /// trips, however many rooms, and in one for those whose state did not change since the last
+    /// time. Whether the asking person may see them is the caller's care.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -52,26 +97,72 @@ impl Rooms {
         rooms: &[OwnedRoomId],
     ) -> Result<Vec<Option<RoomSummary>>, RoomsError> {
         let parts: Vec<_> = rooms.iter().map(|room| self.data().parts().room(room)).collect();
-        let mut want = ReadSet::new();
-        let heads: Vec<_> = parts.iter().map(|part| want.get::<HeadRow>(*part, &())).collect();
-        let got = want.run(self.data()).await?;
-        let wanted: Vec<_> = parts
-            .iter()
-            .flat_map(|part| SUMMARY_TYPES.map(|kind| (*part, (kind, String::new()))))
-            .collect();
-        let mut states = self.current_states(&wanted).await?.into_iter();
+        let epoch = self.summary_cache().0.lock().epoch;
+        let heads = self.data().get_many::<HeadRow>(parts.iter().map(|part| (*part, &()))).await?;
         let mut summaries = Vec::with_capacity(rooms.len());
-        for (room, head) in rooms.iter().zip(heads) {
-            let said = SUMMARY_TYPES.into_iter().zip(states.by_ref());
-            let said = said.filter_map(|(kind, event)| Some((kind, event?))).collect();
-            let head = got.one(head)?.filter(|head| head.room_id == *room);
-            summaries.push(head.map(|head| {
-                let mut summary = summary(room.clone(), head.joined, &Said(said));
-                summary.room_version = Some(head.value.version);
-                summary
-            }));
+        let mut unknown = Vec::new();
+        for (at, (room, head)) in rooms.iter().zip(heads).enumerate() {
+            let head = head.filter(|head| head.room_id == *room);
+            let known = head.as_ref().and_then(|head| self.summary_cache().get(parts[at], head));
+            if head.is_some() && known.is_none() {
+                unknown.push((at, parts[at]));
+            }
+            summaries.push(known);
+        }
+        for ((at, part), (state, summary)) in unknown.iter().zip(self.summarize(&unknown).await?) {
+            let mut cached = self.summary_cache().0.lock();
+            if cached.epoch == epoch {
+                cached.summaries.put(*part, (state, summary.clone()));
+            }
+            summaries[*at] = Some(summary);
         }
         Ok(summaries)
+    }
+
+    /// Summaries of rooms that exist, made anew, each with the state that it was made of.
+    async fn summarize(
+        &self,
+        rooms: &[(usize, Part)],
+    ) -> Result<Vec<(StateRoot, RoomSummary)>, RoomsError> {
+        let data = self.data();
+        let names = rooms.iter().flat_map(|(_, part)| {
+            SUMMARY_TYPES.map(|kind| (*part, (kind.to_string(), String::new())))
+        });
+        let numbers = self.key_numbers().get(data, names).await?;
+        // Heads and current events from one view, so that a summary belongs to its state.
+        let mut want = ReadSet::new();
+        let mut slots = Vec::new();
+        for ((_, part), numbers) in rooms.iter().zip(numbers.chunks(SUMMARY_TYPES.len())) {
+            let head = want.get::<HeadRow>(*part, &());
+            let current = numbers.iter().map(|no| Some(want.get::<CurrentRow>(*part, &(*no)?)));
+            slots.push((*part, head, current.collect::<Vec<_>>()));
+        }
+        let got = want.run(data).await?;
+        let (mut heads, mut said) = (Vec::new(), Vec::new());
+        for (part, head, current) in slots {
+            let absent = || blaupause_data::DataError::Damaged("meta/h: absent".into());
+            let head = got.one(head)?.ok_or_else(absent)?.value;
+            for (kind, slot) in SUMMARY_TYPES.iter().zip(current) {
+                if let Some(slot) = slot
+                    && let Some(no) = got.one(slot)?
+                {
+                    said.push((heads.len(), kind.clone(), (part, no.value)));
+                }
+            }
+            heads.push(head);
+        }
+        let numbers: Vec<_> = said.iter().map(|(.., no)| *no).collect();
+        let events = data.events(&numbers).await?;
+        let mut states: Vec<HashMap<_, _>> = heads.iter().map(|_| HashMap::new()).collect();
+        for ((room, kind, _), event) in said.into_iter().zip(events) {
+            states[room].extend(event.map(|event| (kind, event)));
+        }
+        let summarized = heads.into_iter().zip(states).map(|(head, said)| {
+            let mut summary = summary(head.room_id, head.joined, &Said(said));
+            summary.room_version = Some(head.version);
+            (head.state, summary)
+        });
+        Ok(summarized.collect())
     }
 }
 

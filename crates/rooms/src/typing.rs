@@ -71,22 +71,44 @@ impl RoomAccess {
     /// [`RoomsError::NotJoined`]: only members are seen typing.
     pub fn set_typing(&self, timeout: Option<Duration>) -> Result<(), RoomsError> {
         self.must_be_joined()?;
-        let data = self.rooms.data();
-        let until_ms = timeout.map(|timeout| {
-            let timeout = timeout.clamp(TIMEOUT_MIN, TIMEOUT_MAX);
-            data.env().now_millis() + u64::try_from(timeout.as_millis()).unwrap_or(0)
-        });
-        if self.rooms.typists().set(&self.room, &self.reader.user, until_ms) {
-            data.feed().pass(&Passing::Typing { room: self.room.clone() });
-        }
-        if until_ms.is_some() {
-            self.rooms.sweep_typing();
-        }
+        self.rooms.note_typing(&self.reader.user, &self.room, timeout);
         Ok(())
     }
 }
 
 impl Rooms {
+    /// Somebody types, as [`RoomAccess::set_typing`]. Reads nothing if it is known that they are
+    /// joined.
+    ///
+    /// # Errors
+    /// [`RoomsError::NotJoined`]: only members are seen typing.
+    pub async fn set_typing(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        timeout: Option<Duration>,
+    ) -> Result<(), RoomsError> {
+        if !self.is_joined(user, room).await? {
+            return Err(RoomsError::NotJoined);
+        }
+        self.note_typing(user, room, timeout);
+        Ok(())
+    }
+
+    fn note_typing(&self, user: &UserId, room: &RoomId, timeout: Option<Duration>) {
+        let data = self.data();
+        let until_ms = timeout.map(|timeout| {
+            let timeout = timeout.clamp(TIMEOUT_MIN, TIMEOUT_MAX);
+            data.env().now_millis() + u64::try_from(timeout.as_millis()).unwrap_or(0)
+        });
+        if self.typists().set(room, user, until_ms) {
+            data.feed().pass(&Passing::Typing { room: room.to_owned() });
+        }
+        if until_ms.is_some() {
+            self.sweep_typing();
+        }
+    }
+
     /// Who is typing in a room, in order of their ids.
     pub fn typing(&self, room: &RoomId) -> Vec<OwnedUserId> {
         let now_ms = self.data().env().now_millis();

@@ -3,7 +3,7 @@
 //! Two batches, because two rooms never change together. If the second does not happen, the new
 //! room is an empty one that nobody knows of, and the upgrade can be asked for again.
 
-use blaupause_data::Member;
+use blaupause_data::{Member, rows::MemberRow};
 use blaupause_graph::{Draft, Pdu};
 use ruma::{
     OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId,
@@ -35,7 +35,7 @@ const MOVED_TYPES: [StateEventType; 8] = [
     StateEventType::RoomJoinRules,
 ];
 /// Banned people who stay banned in the new room; more do not fit into its first batch.
-const BANS_MOVED_MAX: usize = 200;
+const BANS_MOVED_MAX: u32 = 200;
 
 /// Somebody wants to move a room.
 #[derive(Clone, Debug)]
@@ -139,9 +139,9 @@ impl Rooms {
         let canonical = batch.state(&StateEventType::RoomCanonicalAlias, "");
         let canonical = canonical.map(|pdu| content_of(Some(pdu)));
         drop(lane);
-        for member in
-            self.data().members(&request.room, Member::Ban).await?.iter().take(BANS_MOVED_MAX)
-        {
+        let part = self.data().parts().room(&request.room);
+        let ban = Member::Ban as u8;
+        for (_, member) in self.data().list::<MemberRow>(part, &ban, BANS_MOVED_MAX).await?.rows {
             states.push(Planned::member(&member.user_id, &json!({ "membership": "ban" }))?);
         }
         let mut predecessor = json!({ "room_id": request.room });

@@ -5,13 +5,12 @@
 
 use blaupause_graph::Refusal;
 use ruma::{
-    OwnedEventId, RoomId, UserId,
+    RoomId, UserId,
     events::{StateEventType, TimelineEventType},
 };
-use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::{Redact, RoomsError, SendEvent};
+use crate::RoomsError;
 
 type Object = Map<String, Value>;
 
@@ -143,25 +142,6 @@ pub(crate) fn power_levels(content: &Object) -> Result<(), RoomsError> {
         }
     }
     Ok(())
-}
-
-/// A redaction that was sent as any other event (room version 11 allows that).
-pub(crate) fn redaction_of(request: SendEvent) -> Result<Redact, RoomsError> {
-    #[derive(Deserialize)]
-    struct Content {
-        redacts: OwnedEventId,
-        reason: Option<String>,
-    }
-    let content: Content = serde_json::from_str(request.content.get())
-        .map_err(|_| bad("`redacts` of a redaction is an event id"))?;
-    Ok(Redact {
-        room: request.room,
-        sender: request.sender,
-        event: content.redacts,
-        reason: content.reason,
-        transaction: request.transaction,
-        timestamp: request.timestamp,
-    })
 }
 
 /// JSON that we made ourselves, as event content.

@@ -17,6 +17,9 @@ pub struct Limits {
     pub range_rows_max: usize,
     /// Rows one scan may return.
     pub scan_rows_max: u32,
+    /// Bytes of keys and values at which a scan's answer is full: the row with which it reaches
+    /// them is its last, so that an answer is never larger than this and one row.
+    pub scan_bytes_max: usize,
 }
 
 /// The limits in force.
@@ -27,6 +30,7 @@ pub const LIMITS: Limits = Limits {
     batch_ops_max: 5_000,
     range_rows_max: 100_000,
     scan_rows_max: 200_000,
+    scan_bytes_max: 4 * 1024 * 1024,
 };
 
 /// What must hold when the batch commits; otherwise nothing of it is written.
@@ -38,6 +42,16 @@ pub enum Pre {
     Version { t: Table, k: Key, is: u64 },
     /// This node still owns the virtual shard. Always true on an engine that one process owns.
     Lease { vshard: u16, epoch: u64 },
+}
+
+impl Pre {
+    /// The row whose version decides.
+    pub(crate) fn row(&self) -> Option<(Table, Key)> {
+        match self {
+            Self::Absent { t, k } | Self::Version { t, k, .. } => Some((*t, k.clone())),
+            Self::Lease { .. } => None,
+        }
+    }
 }
 
 /// One operation of a batch.
@@ -76,6 +90,10 @@ impl Batch {
     /// Tag of the row in [`Table::Meta`] under [`Part::slot`] that holds the newest position (8
     /// bytes, big-endian). The engine writes it with every batch.
     pub const POSITION_TAG: u8 = b'P';
+
+    /// Tag of the row in [`Table::Meta`] under [`Part::slot`] that a copy into this store keeps
+    /// until it is complete, see [`crate::copy`].
+    pub const COPY_TAG: u8 = b'C';
 
     /// The key of the row that holds the newest position.
     pub fn position_key(slot: u8) -> Key {

@@ -1,116 +1,105 @@
-//! One thread that commits batches in groups, for engines that one process owns.
+//! Commits batches in groups.
 //!
-//! Batches wait in a queue; the thread takes what is there, checks and numbers the batches in
+//! Batches wait in a queue; the committer takes what is there, checks and numbers the batches in
 //! order, writes them with one durable write and answers everybody. While it waits for the disk the
 //! next group gathers, so grouping costs no time when the server is idle.
+//!
+//! [`Intake`] is what callers see, [`Group`] decides what becomes of each batch; both serve every
+//! engine. [`Committer`] is the thread of an engine that blocks.
 
 mod group;
+mod intake;
 mod queue;
+mod recover;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Instant,
 };
 
 use parking_lot::Mutex;
 
-use self::{
-    group::Group,
-    queue::{Job, Queue},
-};
 use crate::{Batch, CommitError, CommitHook, Key, Pending, StoreError, StreamPos, Table};
-pub(crate) use group::Overlay;
+pub(crate) use group::{Group, Overlay, Versions};
+pub(crate) use intake::{Counters, Ending, Intake, Outcome};
+pub(crate) use queue::{Job, Next, Room};
+pub(crate) use recover::Recovery;
+use recover::{Lost, recover};
+
+/// What a group has to ask an engine while it forms.
+pub(crate) trait Stored {
+    /// The first `limit` keys of a range, ascending.
+    fn keys(&self, t: Table, lo: &Key, hi: &Key, limit: usize) -> Result<Vec<Key>, StoreError>;
+}
 
 /// What the commit thread needs from an engine. All calls block.
-pub(crate) trait Engine: Send + Sync + 'static {
+pub(crate) trait Engine: Stored + Send + Sync + 'static {
     /// For each row its version as [`Pre::Version`](crate::Pre::Version) compares it; `None` if
     /// there is no such row.
     fn versions(&self, rows: &[(Table, Key)]) -> Result<Vec<Option<u64>>, StoreError>;
 
-    /// The first `limit` keys of a range, ascending.
-    fn keys(&self, t: Table, lo: &Key, hi: &Key, limit: usize) -> Result<Vec<Key>, StoreError>;
-
     /// Write all rows (`None` removes), atomically; durable when it returns. After an error the
-    /// outcome is unknown and the committer never writes again.
+    /// outcome is unknown and the committer does not write until [`Engine::recover`] knows it.
     fn write(&self, rows: &Overlay) -> Result<(), StoreError>;
-}
 
-/// What the committer did since it started.
-#[derive(Default)]
-pub(crate) struct Counters {
-    pub groups: AtomicU64,
-    pub batches: AtomicU64,
-    pub bytes: AtomicU64,
-    pub write_micros: AtomicU64,
+    /// After a failed write: find out what is stored. An engine that cannot never writes again.
+    fn recover(&self) -> Recovery {
+        Recovery::Failed(StoreError::Unavailable("nobody knows what is stored".into()))
+    }
 }
 
 /// The queue and its thread. Dropping it commits what is queued, then ends the thread.
 pub(crate) struct Committer {
-    shared: Arc<Shared>,
+    intake: Arc<Intake>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-struct Shared {
-    queue: Queue,
-    position: AtomicU64,
-    hook: Mutex<Option<CommitHook>>,
-    counters: Counters,
 }
 
 impl Committer {
     /// Start the thread; the next batch gets the position after `last`.
     pub fn start<E: Engine>(engine: Arc<E>, last: StreamPos) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            queue: Queue::default(),
-            position: AtomicU64::new(last.0),
-            hook: Mutex::new(None),
-            counters: Counters::default(),
-        });
-        let ending = Ending(shared.clone());
+        let intake = Arc::new(Intake::new(last));
+        let ending = Ending(intake.clone());
         let thread = thread::Builder::new().name("commit".into()).spawn(move || {
             let ending = ending;
-            ending.0.run(engine.as_ref());
+            run(&ending.0, engine.as_ref());
         })?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self { intake, thread: Mutex::new(Some(thread)) })
     }
 
     pub fn on_commit(&self, hook: CommitHook) {
-        let before = self.shared.hook.lock().replace(hook);
-        assert!(before.is_none(), "the commit hook is installed once");
+        self.intake.on_commit(hook);
     }
 
     pub fn submit(&self, batch: Batch) -> Pending {
-        let (answer, pending) = Pending::channel();
-        // Checked here and not on the commit thread: there is only one of that.
-        let queued = match batch.check_limits() {
-            Ok(()) => {
-                let bytes = batch.size_bytes();
-                self.shared.queue.push(Job { batch, bytes, answer })
-            }
-            Err(error) => Err((answer, error)),
-        };
-        if let Err((answer, error)) = queued {
-            let _ = answer.send(Err(error));
-        }
-        pending
+        self.intake.submit(batch)
     }
 
     pub fn position(&self) -> StreamPos {
-        StreamPos(self.shared.position.load(Ordering::SeqCst))
+        self.intake.position()
     }
 
     pub fn counters(&self) -> &Counters {
-        &self.shared.counters
+        &self.intake.counters
+    }
+
+    /// Whether batches are accepted.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self) -> Result<(), StoreError> {
+        self.intake.queue.ready().map_err(StoreError::Unavailable)
+    }
+
+    /// Resolves when the thread has ended without being asked to.
+    pub async fn failed(&self) {
+        self.intake.queue.failed().await;
     }
 
     /// Refuse new batches, commit the queued ones and end the thread. Blocks until that is done,
     /// also if another caller is already closing.
     pub fn close(&self) {
-        self.shared.queue.close();
+        self.intake.queue.close();
         let mut thread = self.thread.lock();
         let Some(handle) = thread.take() else { return };
         // The commit hook may hold the last handle of the store; a thread cannot wait for itself.
@@ -126,74 +115,61 @@ impl Drop for Committer {
     }
 }
 
-/// However the thread ends, also by a panic in the hook: nobody may be left waiting.
-struct Ending(Arc<Shared>);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.queue.fail("the commit thread has ended");
-        // The hook usually holds handles that hold the store.
-        let hook = self.0.hook.lock().take();
-        drop(hook);
+fn run<E: Engine>(intake: &Intake, engine: &E) {
+    while let Some(jobs) = intake.queue.next_group() {
+        let Err(lost) = commit(intake, engine, jobs) else { continue };
+        if let Err(error) = recover(intake, engine, *lost) {
+            tracing::error!(%error, "the store takes no more batches");
+            intake.queue.fail(&error.to_string());
+            return;
+        }
     }
 }
 
-impl Shared {
-    fn run<E: Engine>(&self, engine: &E) {
-        while let Some(jobs) = self.queue.next_group() {
-            if let Err(error) = self.commit(engine, jobs) {
-                tracing::error!(%error, "cannot write: the store takes no more batches");
-                self.queue.fail(&error.to_string());
-                return;
-            }
+/// Commit a group. After an error nobody knows whether it is stored.
+fn commit<E: Engine>(intake: &Intake, engine: &E, jobs: Vec<Job>) -> Result<(), Box<Lost>> {
+    let last = intake.position();
+    let mut group = match versions(engine, &jobs) {
+        Ok(versions) => Group::new(engine, versions, last),
+        Err(error) => {
+            // Nothing was written; reads may work again.
+            tracing::error!(%error, "cannot check preconditions");
+            refuse(jobs, &error);
+            return Ok(());
         }
-    }
-
-    /// Commit a group. An error is fatal: the write failed, and what is on disk is unknown.
-    fn commit<E: Engine>(&self, engine: &E, jobs: Vec<Job>) -> Result<(), StoreError> {
-        let last = StreamPos(self.position.load(Ordering::SeqCst));
-        let mut group = match Group::load(engine, jobs.iter().map(|job| &job.batch), last) {
-            Ok(group) => group,
-            Err(error) => {
-                // Nothing was written; reads may work again.
-                tracing::error!(%error, "cannot check preconditions");
-                refuse(jobs, &error);
-                return Ok(());
-            }
-        };
-        let results: Vec<_> = jobs.iter().map(|job| group.add(&job.batch)).collect();
-        let (rows, newest) = group.finish();
-        if newest > last {
-            #[expect(clippy::disallowed_methods, reason = "a measured duration")]
-            let started = Instant::now();
-            if let Err(error) = engine.write(&rows) {
-                refuse(jobs, &error);
-                return Err(error);
-            }
-            self.count(&jobs, newest.0 - last.0, started);
-            self.position.store(newest.0, Ordering::SeqCst);
+    };
+    let outcomes: Vec<_> = jobs.iter().map(|job| group.add(&job.batch)).collect();
+    let (rows, newest) = group.finish();
+    if newest > last {
+        #[expect(clippy::disallowed_methods, reason = "a measured duration")]
+        let started = Instant::now();
+        if let Err(error) = engine.write(&rows) {
+            return Err(Box::new(Lost::new(jobs, outcomes, [last, newest], error)));
         }
-        let hook = self.hook.lock().clone();
-        for (job, result) in jobs.into_iter().zip(results) {
-            if let (Ok(pos), Some(hook), false) = (&result, &hook, job.batch.changes.is_empty()) {
-                hook(*pos, &job.batch.changes);
-            }
-            let _ = job.answer.send(result);
-        }
-        Ok(())
+        let bytes = jobs.iter().map(|job| job.bytes).sum();
+        intake.count(newest.0 - last.0, bytes, started.elapsed().as_micros());
     }
-
-    fn count(&self, jobs: &[Job], batches: u64, started: Instant) {
-        let bytes: usize = jobs.iter().map(|job| job.bytes).sum();
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.counters.groups.fetch_add(1, Ordering::Relaxed);
-        self.counters.batches.fetch_add(batches, Ordering::Relaxed);
-        self.counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.counters.write_micros.fetch_add(micros, Ordering::Relaxed);
-    }
+    intake.deliver(jobs, outcomes, newest);
+    Ok(())
 }
 
-fn refuse(jobs: Vec<Job>, error: &StoreError) {
+/// The versions of all rows that preconditions name, read in one go.
+fn versions<E: Engine>(engine: &E, jobs: &[Job]) -> Result<Versions, StoreError> {
+    let mut versions = Versions::new();
+    for pre in jobs.iter().flat_map(|job| &job.batch.pre) {
+        if let Some(row) = pre.row() {
+            versions.insert(row, None);
+        }
+    }
+    if versions.is_empty() {
+        return Ok(versions);
+    }
+    let rows: Vec<_> = versions.into_keys().collect();
+    let found = engine.versions(&rows)?;
+    Ok(rows.into_iter().zip(found).collect())
+}
+
+pub(crate) fn refuse(jobs: Vec<Job>, error: &StoreError) {
     for job in jobs {
         let _ = job.answer.send(Err(CommitError::Unavailable(error.to_string())));
     }

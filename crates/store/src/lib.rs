@@ -12,20 +12,24 @@
 mod batch;
 mod committer;
 pub mod conformance;
+pub mod copy;
 mod db;
 mod error;
+mod health;
 mod key;
 mod memory;
+mod postgres;
 mod read;
-
 mod rocks;
 mod store;
 
 pub use batch::{Batch, LIMITS, Limits, Op, Pre};
 pub use db::Db;
-pub use error::{CommitError, StoreError};
+pub use error::{CommitError, CopyError, StoreError};
+pub use health::Health;
 pub use key::{Key, Part, StreamPos, Table};
 pub use memory::MemStore;
+pub use postgres::{ClientCertificate, PgError, PgSettings, PgStats, PgStore};
 pub use read::{Got, Read};
-pub use rocks::{RocksSettings, RocksStats, RocksStore};
-pub use store::{Chunk, CommitHook, Pending, Store};
+pub use rocks::{DamagedLog, RocksLock, RocksSettings, RocksStats, RocksStore, SpaceLimits};
+pub use store::{Chunk, CommitHook, Pending, Row, Store};

@@ -1,3 +1,5 @@
+mod disk;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -10,9 +12,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::{
-    Batch, Chunk, CommitError, CommitHook, Got, Key, LIMITS, Op, Pending, Pre, Read, Store,
+    Batch, Chunk, CommitError, CommitHook, Got, Key, LIMITS, Op, Pending, Pre, Read, Row, Store,
     StoreError, StreamPos, Table,
     batch::{stamp, version_of},
+    read::ScanRoom,
 };
 
 /// The in-memory twin of the real engines. Counts round trips, so that tests can hold handlers to
@@ -27,6 +30,7 @@ struct Inner {
     reads: AtomicU64,
     commits: AtomicU64,
     hook: OnceLock<CommitHook>,
+    disk: OnceLock<disk::Disk>,
 }
 
 type Rows = BTreeMap<(Table, Key), Bytes>;
@@ -40,6 +44,17 @@ impl MemStore {
         Self::default()
     }
 
+    /// A store of its own with the same rows, as a server finds them that starts again.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = Self::new();
+        let rows = self.0.rows.lock();
+        copy.0.position.store(self.0.position.load(Ordering::SeqCst), Ordering::SeqCst);
+        copy.0.rows.lock().clone_from(&rows);
+        drop(rows);
+        copy
+    }
+
     /// Reads and commits so far: `(reads, commits)`.
     pub fn round_trips(&self) -> (u64, u64) {
         (self.0.reads.load(Ordering::SeqCst), self.0.commits.load(Ordering::SeqCst))
@@ -47,6 +62,18 @@ impl MemStore {
 
     pub(crate) fn on_commit(&self, hook: CommitHook) {
         assert!(self.0.hook.set(hook).is_ok(), "the commit hook is installed once");
+    }
+
+    /// See [`crate::Db::import`]. There is no opening anew: the position is taken over at once.
+    pub(crate) fn import(&self, imported: Vec<Row>) -> Result<(), StoreError> {
+        let mut rows = self.0.rows.lock();
+        for (t, k, v) in imported {
+            if t == Table::Meta && k == Batch::position_key(Batch::SLOT) {
+                self.0.position.store(v.as_deref().map_or(0, version_of), Ordering::SeqCst);
+            }
+            set(&mut rows, &mut Undo::new(), (t, k), v);
+        }
+        Ok(())
     }
 
     fn commit_now(&self, batch: &Batch) -> Result<StreamPos, CommitError> {
@@ -66,13 +93,19 @@ impl MemStore {
         let position = Bytes::copy_from_slice(&pos.0.to_be_bytes());
         rows.insert((Table::Meta, Batch::position_key(Batch::SLOT)), position);
         self.0.position.store(pos.0, Ordering::SeqCst);
-        // Under the lock, so that hooks see batches in commit order.
-        if let Some(hook) = self.0.hook.get()
-            && !batch.changes.is_empty()
-        {
-            hook(pos, &batch.changes);
+        if self.0.disk.get().is_none() {
+            // Under the lock, so that hooks see batches in commit order.
+            self.tell(pos, &batch.changes);
         }
         Ok(pos)
+    }
+
+    fn tell(&self, pos: StreamPos, changes: &[Bytes]) {
+        if let Some(hook) = self.0.hook.get()
+            && !changes.is_empty()
+        {
+            hook(pos, changes);
+        }
     }
 }
 
@@ -133,6 +166,9 @@ fn rows_in(rows: &Rows, t: Table, lo: &Key, hi: &Key) -> Vec<(Table, Key)> {
 impl Store for MemStore {
     async fn read(&self, reads: Vec<Read>) -> Result<Vec<Got>, StoreError> {
         self.0.reads.fetch_add(1, Ordering::SeqCst);
+        if let Some(disk) = self.0.disk.get() {
+            disk.seek().await;
+        }
         let rows = self.0.rows.lock();
         Ok(reads.into_iter().map(|read| answer(&rows, read)).collect())
     }
@@ -140,7 +176,11 @@ impl Store for MemStore {
     fn submit(&self, batch: Batch) -> Pending {
         self.0.commits.fetch_add(1, Ordering::SeqCst);
         let (sender, pending) = Pending::channel();
-        let _ = sender.send(self.commit_now(&batch));
+        let result = self.commit_now(&batch);
+        match self.0.disk.get() {
+            Some(disk) => disk.keep(result, batch.changes, sender),
+            None => drop(sender.send(result)),
+        }
         pending
     }
 
@@ -167,15 +207,19 @@ fn answer(rows: &Rows, read: Read) -> Got {
                 return Got::Rows { rows: Vec::new(), more: false };
             }
             let range = rows.range((t, lo)..(t, hi)).map(|((_, k), v)| (k.clone(), v.clone()));
-            let limit = limit.min(LIMITS.scan_rows_max) as usize;
-            let mut found: Vec<_> = if rev {
-                range.rev().take(limit + 1).collect()
-            } else {
-                range.take(limit + 1).collect()
-            };
-            let more = found.len() > limit;
-            found.truncate(limit);
-            Got::Rows { rows: found, more }
+            if rev { page(range.rev(), limit) } else { page(range, limit) }
         }
     }
+}
+
+fn page(range: impl Iterator<Item = (Key, Bytes)>, limit: u32) -> Got {
+    let mut room = ScanRoom::new(limit);
+    let mut rows = Vec::new();
+    for (key, value) in range {
+        if !room.take(&key, &value) {
+            return Got::Rows { rows, more: true };
+        }
+        rows.push((key, value));
+    }
+    Got::Rows { rows, more: false }
 }

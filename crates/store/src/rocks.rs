@@ -3,21 +3,28 @@
 //! Only this file and `rocks/` may name the `rocksdb` crate.
 
 mod backup;
+mod crc32c;
+mod lock;
 mod open;
+mod options;
 mod read;
+mod space;
+mod wal;
 mod write;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
 };
 
-use self::open::Database;
+use self::{open::Database, read::ReadCounters, space::Level};
 use crate::{
-    Batch, Chunk, CommitHook, Got, Key, Pending, Read, Store, StoreError, StreamPos, Table,
-    committer::Committer,
+    Batch, Chunk, CommitHook, Got, Health, Key, Pending, Read, Row, Store, StoreError, StreamPos,
+    Table, committer::Committer,
 };
-pub use open::RocksSettings;
+pub use lock::RocksLock;
+pub use options::{DamagedLog, RocksSettings};
+pub use space::SpaceLimits;
 
 /// The RocksDB engine. Cheap to clone; the database closes with [`RocksStore::close`] or when the
 /// last clone is dropped.
@@ -28,10 +35,11 @@ struct Inner {
     // Dropped first: its thread uses the database.
     committer: Committer,
     database: Arc<Database>,
-    settings: RocksSettings,
+    reads: ReadCounters,
+    path: PathBuf,
 }
 
-/// What the engine did since it was opened; all numbers only grow.
+/// What the engine did since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RocksStats {
     /// Groups written, each with one fsync.
@@ -42,6 +50,18 @@ pub struct RocksStats {
     pub bytes: u64,
     /// Time spent in those writes, nearly all of it in fsync.
     pub fsync_micros: u64,
+    /// Reads answered from memory on the caller's thread.
+    pub reads_inline: u64,
+    /// Reads handed to a thread that may wait for the disk.
+    pub reads_waited: u64,
+    /// Free bytes of the disk. This and what follows are as of now.
+    pub free_bytes: u64,
+    /// Failed attempts to write or merge table files.
+    pub background_errors: u64,
+    /// Bytes per second to which writes are slowed down because merging is behind; 0: they are not.
+    pub delayed_rate: u64,
+    /// 1 if writes wait for table files to be written.
+    pub stopped: u64,
 }
 
 impl RocksStore {
@@ -49,25 +69,65 @@ impl RocksStore {
     /// to read back the write-ahead log.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the directory cannot be used or another process uses it,
-    /// [`StoreError::Damaged`] if what is there cannot be what we wrote.
+    /// [`StoreError::InUse`] if another process uses it, [`StoreError::Unavailable`] if the
+    /// directory cannot be used, [`StoreError::Damaged`] if what is there cannot be what we wrote.
     pub fn open(settings: RocksSettings) -> Result<Self, StoreError> {
-        let (database, last) = Database::open(&settings)?;
+        let lock = RocksLock::take(&settings.path)?;
+        Self::open_locked(settings, lock)
+    }
+
+    /// As [`RocksStore::open`], by who took the lock of the directory before. It is freed when the
+    /// database is closed.
+    ///
+    /// # Errors
+    /// As [`RocksStore::open`].
+    pub fn open_locked(settings: RocksSettings, lock: RocksLock) -> Result<Self, StoreError> {
+        let path = settings.path.clone();
+        let (database, last) = Database::open(settings, lock)?;
         let database = Arc::new(database);
         let committer = Committer::start(database.clone(), last)
             .map_err(|error| StoreError::Unavailable(format!("no commit thread: {error}")))?;
-        tracing::info!(path = %settings.path.display(), position = last.0, "database opened");
-        Ok(Self(Arc::new(Inner { committer, database, settings })))
+        tracing::info!(path = %path.display(), position = last.0, "database opened");
+        let reads = ReadCounters::default();
+        Ok(Self(Arc::new(Inner { committer, database, reads, path })))
     }
 
-    /// Counters for metrics.
+    /// Whether writes are taken.
+    pub fn health(&self) -> Health {
+        if let Err(error) = self.0.committer.ready() {
+            return Health::Failed(error.to_string());
+        }
+        match self.0.database.space().look() {
+            (Level::Enough, _) => Health::Good,
+            (Level::Low, free_bytes) => Health::LowSpace { free_bytes },
+            (Level::Full, free_bytes) => Health::FullDisk { free_bytes },
+        }
+    }
+
+    /// Resolves when the store will never take writes again without having been closed: only a new
+    /// start may help.
+    pub async fn failed(&self) {
+        self.0.committer.failed().await;
+    }
+
+    /// Numbers for metrics.
     pub fn stats(&self) -> RocksStats {
         let counters = self.0.committer.counters();
+        let property = |name: &str| {
+            let value = |db: &rocksdb::DB| Ok(db.property_int_value(name).ok().flatten());
+            self.0.database.with_now(value).ok().flatten().unwrap_or_default()
+        };
         RocksStats {
             groups: counters.groups.load(Ordering::Relaxed),
             batches: counters.batches.load(Ordering::Relaxed),
             bytes: counters.bytes.load(Ordering::Relaxed),
             fsync_micros: counters.write_micros.load(Ordering::Relaxed),
+            reads_inline: self.0.reads.inline.load(Ordering::Relaxed),
+            reads_waited: self.0.reads.waited.load(Ordering::Relaxed),
+            free_bytes: self.0.database.space().look().1,
+            background_errors: property("rocksdb.background-errors"),
+            delayed_rate: property("rocksdb.actual-delayed-write-rate"),
+            stopped: property("rocksdb.is-write-stopped"),
         }
     }
 
@@ -99,13 +159,23 @@ impl RocksStore {
         let inner = self.0.clone();
         let closed = on_disk_thread(move || {
             inner.committer.close();
+            // The next start has no log to read back then; without it only that takes longer.
+            if let Err(error) = inner.database.with(backup::flush) {
+                tracing::warn!(%error, "cannot write out the tables");
+            }
             inner.database.close();
-            tracing::info!(path = %inner.settings.path.display(), "database closed");
+            tracing::info!(path = %inner.path.display(), "database closed");
             Ok(())
         });
         if let Err(error) = closed.await {
             tracing::error!(%error, "cannot close the database");
         }
+    }
+
+    /// See [`crate::Db::import`].
+    pub(crate) async fn import(&self, rows: Vec<Row>) -> Result<(), StoreError> {
+        let rows = rows.into_iter().map(|(t, k, v)| ((t, k), v)).collect();
+        self.blocking(move |db| write::write(db, &rows)).await
     }
 
     pub(crate) fn on_commit(&self, hook: CommitHook) {
@@ -134,16 +204,20 @@ async fn on_disk_thread<T: Send + 'static>(
 
 impl Store for RocksStore {
     async fn read(&self, reads: Vec<Read>) -> Result<Vec<Got>, StoreError> {
-        // A thread hop costs more than a small read that hits the cache.
-        if read::is_small(&reads) {
-            self.0.database.with(|db| read::answer(db, reads))
-        } else {
-            self.blocking(|db| read::answer(db, reads)).await
+        // Handing it to another thread costs a hundred times what reading a cached row does.
+        if let Some(got) = self.0.database.with_now(|db| read::from_memory(db, &reads))? {
+            self.0.reads.inline();
+            return Ok(got);
         }
+        self.0.reads.waited();
+        self.blocking(move |db| read::answer(db, &reads)).await
     }
 
     fn submit(&self, batch: Batch) -> Pending {
-        self.0.committer.submit(batch)
+        match self.0.database.space().admit(&batch) {
+            Ok(()) => self.0.committer.submit(batch),
+            Err(refused) => Pending::refused(refused),
+        }
     }
 
     fn position(&self) -> StreamPos {

@@ -17,9 +17,14 @@ pub type CommitHook = Arc<dyn Fn(StreamPos, &[Bytes]) + Send + Sync>;
 /// Rows of a table in key order, and the key to go on with.
 pub type Chunk = (Vec<(Key, Bytes)>, Option<Key>);
 
+/// A row to be written by [`Db::import`](crate::Db::import); `None` removes it.
+pub type Row = (Table, Key, Option<Bytes>);
+
 /// An ordered key-value engine. See the crate documentation for what is absent on purpose.
 pub trait Store: Send + Sync + 'static {
-    /// One round trip, one consistent view; answers in request order.
+    /// One round trip, one consistent view; answers in request order. The answer to a scan ends
+    /// with its limit or when it is full ([`crate::Limits::scan_bytes_max`]), whichever comes
+    /// first; [`Got::Rows`] says whether rows are left.
     fn read(&self, reads: Vec<Read>) -> impl Future<Output = Result<Vec<Got>, StoreError>> + Send;
 
     /// Queue a batch *in call order*; preconditions see every batch queued before.
@@ -49,6 +54,13 @@ impl Pending {
     pub fn channel() -> (oneshot::Sender<Result<StreamPos, CommitError>>, Self) {
         let (sender, receiver) = oneshot::channel();
         (sender, Self(receiver))
+    }
+
+    /// A batch that was not queued.
+    pub(crate) fn refused(error: CommitError) -> Self {
+        let (sender, pending) = Self::channel();
+        let _ = sender.send(Err(error));
+        pending
     }
 }
 

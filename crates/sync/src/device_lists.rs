@@ -1,64 +1,155 @@
 //! Whose device lists a client has to look up again (spec: client-server API, "Tracking the
 //! device list for a user").
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
-use blaupause_data::{Change, DataError, Member, ReadSet, StreamPos, rows::UserRoomRow};
+use blaupause_data::{
+    DataError, Event, Found, Member, Order, Place, ReadSet, StreamPos,
+    rows::{UserRoom, UserRoomRow},
+    try_together,
+};
 use blaupause_e2ee::DeviceListChanges;
-use ruma::{OwnedRoomId, OwnedUserId, UserId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
-use crate::{Sync, SyncError, SyncToken};
+use crate::{
+    Sync, SyncError, SyncToken,
+    span::{News, Span},
+    state::{MEMBER, membership_in},
+};
 
-/// What happened in the user's rooms since the last sync, as far as device lists care.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RoomMoves {
-    /// Rooms the user is joined to now.
-    pub joined: HashSet<OwnedRoomId>,
-    /// Rooms the user joined since.
-    pub entered: Vec<OwnedRoomId>,
-    /// Rooms the user left since.
-    pub left: Vec<OwnedRoomId>,
-    /// Others who joined or left rooms that the user is in.
-    pub others_joined: BTreeSet<OwnedUserId>,
-    pub others_left: BTreeSet<OwnedUserId>,
+/// Others who came to a room of the user or went.
+#[derive(Debug, Default)]
+struct Moves {
+    came: BTreeSet<OwnedUserId>,
+    went: BTreeSet<OwnedUserId>,
 }
 
 impl Sync {
-    /// Device list changes in `since < position <= until`.
+    /// What a client that follows devices has to be told of a span.
     pub(crate) async fn device_list_changes(
         &self,
         user: &UserId,
-        since: StreamPos,
-        until: StreamPos,
-        moves: RoomMoves,
+        rooms: &[Found<UserRoom>],
+        news: &News,
+        span: &Span,
     ) -> Result<DeviceListChanges, SyncError> {
         let mut answer = DeviceListChanges::default();
-        let mut changed = self.e2ee().devices_changed(since, until).await?;
-        if changed.remove(user) {
+        let Some(since) = span.since else { return Ok(answer) };
+        let rooms = || rooms.iter().filter(|room| span.is_told_by(room));
+        let joined = || rooms().filter(|room| room.membership == Member::Join);
+        let is_new = |room: &&Found<UserRoom>| span.is_new(room.entered_at());
+        let entered: Vec<_> = joined().filter(is_new).map(|room| room.room_id.clone()).collect();
+        let stayed = joined().filter(|room| !is_new(room) && news.in_room(&room.room_id));
+        let gone = rooms()
+            .filter(|room| matches!(room.membership, Member::Leave | Member::Ban))
+            .filter(|room| room.was_joined)
+            .filter(is_new);
+        let (devices, came, moves, went) = tokio::join!(
+            self.changed_devices(since, span.until, news),
+            self.data().joined_members_of(&entered),
+            try_together(stayed.map(|room| self.others_moves(user, &room.room_id, span))),
+            try_together(gone.map(|room| self.left_behind(user, room, since))),
+        );
+        let mut devices = devices?;
+        if devices.remove(user) {
             answer.changed.insert(user.to_owned());
         }
-        if !moves.entered.is_empty() {
-            changed.extend(self.data().joined_members_of(&moves.entered).await?);
+        let mut gone: BTreeSet<OwnedUserId> = went?.into_iter().flatten().collect();
+        // Who is in a room of the user certainly shares one.
+        let mut certain: BTreeSet<OwnedUserId> = came?.into_iter().collect();
+        for moves in moves? {
+            certain.extend(moves.came);
+            gone.extend(moves.went);
         }
-        changed.extend(moves.others_joined);
-        let mut gone = moves.others_left;
-        if !moves.left.is_empty() {
-            gone.extend(self.data().joined_members_of(&moves.left).await?);
-        }
-        changed.remove(user);
-        gone.remove(user);
-        let all: Vec<_> = changed.union(&gone).cloned().collect();
-        let sharing = self.who_shares_rooms(&all, &moves.joined).await?;
-        for other in all {
-            if sharing.contains(&other) {
-                if changed.contains(&other) {
+        let all = devices.union(&gone).filter(|other| *other != user);
+        let unsure: Vec<_> = all.filter(|other| !certain.contains(*other)).cloned().collect();
+        if !unsure.is_empty() {
+            let joined = joined().map(|room| room.room_id.clone()).collect();
+            let sharing = self.who_shares_rooms(&unsure, &joined).await?;
+            for other in unsure {
+                if !sharing.contains(&other) {
+                    if gone.contains(&other) {
+                        answer.left.insert(other);
+                    }
+                } else if devices.contains(&other) {
                     answer.changed.insert(other);
                 }
-            } else if gone.contains(&other) {
-                answer.left.insert(other);
             }
         }
+        certain.remove(user);
+        answer.changed.extend(certain);
         Ok(answer)
+    }
+
+    async fn changed_devices(
+        &self,
+        since: StreamPos,
+        until: StreamPos,
+        news: &News,
+    ) -> Result<BTreeSet<OwnedUserId>, SyncError> {
+        Ok(match news.devices() {
+            Some(devices) => devices.clone(),
+            None => self.e2ee().devices_changed(since, until).await?,
+        })
+    }
+
+    /// Who came to a room in which the user stayed, and who went: those whose membership at the
+    /// end differs from that at the beginning. Who came and went again did neither.
+    async fn others_moves(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        span: &Span,
+    ) -> Result<Moves, SyncError> {
+        let part = self.data().parts().room(room);
+        let (since, until) = (span.since.map(Place::after), Place::after(span.until));
+        let stretch = self.data().stretch(part, since, until, 1).await?;
+        let difference =
+            self.state_difference(part, stretch.state_since, stretch.state_until).await?;
+        let members: Vec<_> = difference
+            .events
+            .iter()
+            .zip(&difference.before)
+            .filter(|(event, _)| {
+                event.kind == MEMBER && event.state_key.as_deref() != Some(user.as_str())
+            })
+            .collect();
+        let before: Vec<_> =
+            members.iter().filter_map(|(_, before)| Some((part, (**before)?))).collect();
+        let mut before = self.data().events(&before).await?.into_iter();
+        let mut moves = Moves::default();
+        for (event, had) in members {
+            let before = had.and_then(|_| before.next()?);
+            let was = before.as_deref().and_then(membership_in) == Some(Member::Join);
+            let is = membership_in(event) == Some(Member::Join);
+            let Some(target) = target_of(event) else { continue };
+            match (was, is) {
+                (false, true) => drop(moves.came.insert(target)),
+                (true, false) => drop(moves.went.insert(target)),
+                _ => {}
+            }
+        }
+        Ok(moves)
+    }
+
+    /// The members of a room that the user left since; nobody, if the user was no member then:
+    /// whom a declined invitation would have led to was never followed.
+    async fn left_behind(
+        &self,
+        user: &UserId,
+        room: &Found<UserRoom>,
+        since: StreamPos,
+    ) -> Result<Vec<OwnedUserId>, SyncError> {
+        let part = self.data().parts().room(&room.room_id);
+        let (since, until) = (Place::after(since), Place::after(room.pos));
+        let stretch = self.data().stretch(part, Some(since), until, 1).await?;
+        if !self.is_joined_at(part, stretch.state_since, user).await? {
+            return Ok(Vec::new());
+        }
+        Ok(self.data().joined_members_of(std::slice::from_ref(&room.room_id)).await?)
     }
 
     /// What changed between two sync tokens (`GET /keys/changes`).
@@ -73,77 +164,53 @@ impl Sync {
     ) -> Result<DeviceListChanges, SyncError> {
         let parse = |text| SyncToken::parse(text).ok_or(SyncError::Invalid("not a sync token"));
         let (from, to) = (parse(from)?.pos, parse(to)?.pos.min(self.data().position()));
-        let mut moves = RoomMoves::default();
-        for room in self.data().rooms_of(user).await? {
-            let is_new = room.entered_at() > from && room.entered_at() <= to;
-            match room.membership {
-                Member::Join => {
-                    moves.joined.insert(room.room_id.clone());
-                    if is_new {
-                        moves.entered.push(room.value.room_id);
-                    }
-                }
-                Member::Leave | Member::Ban if is_new && room.was_joined => {
-                    moves.left.push(room.value.room_id);
-                }
-                _ => {}
-            }
-        }
-        self.others_moves(user, from, to, &mut moves);
-        self.device_list_changes(user, from, to, moves).await
+        let span =
+            Span { since: Some(from.min(to)), until: to, passing_since: 0, passing_until: 0 };
+        let look = async {
+            let rooms = self.data().rooms_of(user).await?;
+            let news = self.news(user, None, &span);
+            self.device_list_changes(user, &rooms, &news, &span).await
+        };
+        self.data().in_waves(Box::pin(look)).await
     }
 
-    /// Others who joined or left rooms that the user is in, as far as memory reaches back.
-    pub(crate) fn others_moves(
-        &self,
-        user: &UserId,
-        since: StreamPos,
-        until: StreamPos,
-        moves: &mut RoomMoves,
-    ) {
-        let recent = self.data().feed().between(since, until).unwrap_or_default();
-        for change in recent.iter().flat_map(|(_, changes)| changes.iter()) {
-            let Change::Membership { user: other, room, membership } = change else { continue };
-            if other == user || !moves.joined.contains(room) {
-                continue;
-            }
-            match membership {
-                Member::Join => moves.others_joined.insert(other.clone()),
-                Member::Leave | Member::Ban => moves.others_left.insert(other.clone()),
-                Member::Invite | Member::Knock => false,
-            };
-        }
-    }
-
-    /// Those of `others` who are joined to one of `rooms`. Local users only need one look at
-    /// their own rooms.
+    /// Those of `others` who are joined to one of `rooms`.
     pub(crate) async fn who_shares_rooms(
         &self,
         others: &[OwnedUserId],
         rooms: &HashSet<OwnedRoomId>,
     ) -> Result<HashSet<OwnedUserId>, DataError> {
+        let mut sharing = HashSet::new();
+        let mut unknown = Vec::new();
+        for other in others {
+            match self.notifier().shares(other, rooms) {
+                Some(true) => drop(sharing.insert(other.clone())),
+                Some(false) => {}
+                None => unknown.push(other),
+            }
+        }
         let data = self.data();
         let mut want = ReadSet::new();
-        let slots: Vec<_> = others
+        let slots: Vec<_> = unknown
             .iter()
             .map(|other| {
                 let part = data.parts().user(other);
                 let limit = blaupause_data::LIMITS.scan_rows_max;
-                want.prefix::<UserRoomRow>(part, &(), blaupause_data::Order::Forward, limit)
+                want.prefix::<UserRoomRow>(part, &(), Order::Forward, limit)
             })
             .collect();
         let got = want.run(data).await?;
-        let mut sharing = HashSet::new();
-        for (other, slot) in others.iter().zip(slots) {
-            let shares = got
-                .many(slot)?
-                .rows
-                .iter()
-                .any(|(_, row)| row.membership == Member::Join && rooms.contains(&row.room_id));
-            if shares {
+        for (other, slot) in unknown.into_iter().zip(slots) {
+            let rows = got.many(slot)?.rows;
+            let mut joined = rows.iter().filter(|(_, row)| row.membership == Member::Join);
+            if joined.any(|(_, row)| rooms.contains(&row.room_id)) {
                 sharing.insert(other.clone());
             }
         }
         Ok(sharing)
     }
+}
+
+fn target_of(event: &Arc<Event>) -> Option<OwnedUserId> {
+    OwnedUserId::try_from(event.state_key.as_deref()?).ok()
 }

@@ -6,23 +6,27 @@
 //! What is deliberately absent: writing (except that a client's progress acknowledges its
 //! to-device messages) and any knowledge of HTTP.
 //!
-//! Start reading at [`Sync::v3`], then `timeline.rs` and `state.rs`, which both kinds of sync use.
+//! Start reading at [`Sync::v3`], then `wait.rs` (the long poll), `span.rs` (what an answer covers),
+//! `timeline.rs` and `state.rs`, which both kinds of sync use.
 
 mod device_lists;
 mod error;
 mod filter;
 mod lazy;
 mod notifier;
+mod own;
 mod passing;
 mod shape;
 mod sliding;
+mod span;
 mod state;
 mod summary;
 mod timeline;
 mod token;
 mod v3;
+mod wait;
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use blaupause_accounts::Accounts;
 use blaupause_data::Data;
@@ -35,6 +39,10 @@ pub use notifier::{Notifier, Slot, Waiter};
 pub use sliding::SlidingRequest;
 pub use token::SyncToken;
 pub use v3::{SyncRequest, one_time_counts};
+
+/// A future on the heap. Where futures of futures borrow, the compiler needs some of them erased to
+/// see that they may go from thread to thread.
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, SyncError>> + Send + 'a>>;
 
 /// Both kinds of sync. Cheap to clone.
 #[derive(Clone)]
@@ -51,20 +59,23 @@ struct Inner {
     lazy: lazy::SentMembers,
     connections: sliding::Connections,
     facts: sliding::FactsCache,
+    direct: sliding::DirectCache,
+    configs: sliding::ConfigPool,
 }
 
 impl Sync {
     /// The domain over those that it reads from.
     pub fn new(data: Data, accounts: Accounts, rooms: Rooms, e2ee: E2ee, notify: Notify) -> Self {
-        // What is looked at must know of a change before the client is woken to look: callbacks run
-        // in the order in which they were registered.
         let passing = passing::PassingLog::new(&data);
         let facts = sliding::FactsCache::new(&data);
+        let direct = sliding::DirectCache::new(&data);
         let notifier = Notifier::new(&data);
         Self(Arc::new(Inner {
             notifier,
             passing,
             facts,
+            direct,
+            configs: sliding::ConfigPool::new(),
             lazy: lazy::SentMembers::new(),
             connections: sliding::Connections::new(),
             data,

@@ -3,20 +3,25 @@
 //! Only users who sync have a slot, so that a message costs as much as there are *connected*
 //! members, not members. A slot knows its user's joined rooms; the index goes the other way.
 
+mod wakes;
+
 use std::{
     collections::{HashMap, HashSet},
-    num::NonZeroUsize,
     sync::{Arc, Weak},
 };
 
-use blaupause_data::{Change, Data, DataError, Found, Member, Passing, rows::UserRoom};
+use blaupause_data::{Change, Data, DataError, Found, Member, StreamPos, rows::UserRoom};
 use lru::LruCache;
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::sync::{mpsc, watch};
 
-/// Users who have a slot; the one who asked longest ago goes first.
-const SLOTS_MAX: NonZeroUsize = NonZeroUsize::new(20_000).expect("not zero");
+/// Users who have a slot. Beyond that, those who asked longest ago and do not wait lose theirs.
+const SLOTS_MAX: usize = 20_000;
+/// Slots that are looked at to find one that nobody waits in.
+const EVICTIONS_TRIED_MAX: usize = 8;
+/// Places of connected users in rooms that are looked at to find who shares one with somebody.
+const CONNECTED_LOOK_MAX: usize = 10_000;
 /// Users whose shared rooms still have to be looked up to wake the others there.
 const LOOKUPS_MAX: usize = 10_000;
 
@@ -28,10 +33,26 @@ pub struct Slot {
     rooms: Mutex<SlotRooms>,
 }
 
+/// A user's rooms, with any membership, as they were at a moment.
+#[derive(Clone, Debug)]
+pub(crate) struct RoomsThen {
+    pub rooms: Arc<Vec<Found<UserRoom>>>,
+    /// The newest position among them.
+    newest: StreamPos,
+    epoch: u64,
+}
+
+impl RoomsThen {
+    /// Whether nothing about them has changed up to a position, and nothing in them is newer.
+    pub(crate) fn is_of(&self, slot: &Slot, until: StreamPos) -> bool {
+        self.newest <= until && self.epoch == slot.rooms.lock().epoch
+    }
+}
+
 #[derive(Debug, Default)]
 struct SlotRooms {
     /// The user's rooms as stored; `None` until read, and again after a membership changed.
-    known: Option<Arc<Vec<Found<UserRoom>>>>,
+    known: Option<RoomsThen>,
     /// Grows when `known` is dropped, so that what was read before is not kept after.
     epoch: u64,
     indexed: HashSet<OwnedRoomId>,
@@ -50,6 +71,10 @@ impl Waiter {
 }
 
 impl Slot {
+    pub(crate) fn user(&self) -> &UserId {
+        &self.user
+    }
+
     /// Listen from now on.
     pub fn waiter(&self) -> Waiter {
         let mut receiver = self.wakes.subscribe();
@@ -89,24 +114,16 @@ impl Notifier {
         let weak = Arc::downgrade(&notifier.0);
         data.feed().follow(Box::new(move |_, changes| {
             if let Some(inner) = weak.upgrade() {
-                Self(inner).committed(changes);
+                Self(inner).forget_changed(changes);
             }
         }));
-        let weak = Arc::downgrade(&notifier.0);
-        data.feed().follow_passing(Box::new(move |passing| {
-            if let Some(inner) = weak.upgrade() {
-                Self(inner).passed(passing);
-            }
-        }));
+        wakes::follow(&notifier, data);
         let weak = Arc::downgrade(&notifier.0);
         data.env().spawn(async move {
             while let Some(user) = wanted.recv().await {
                 let Some(inner) = weak.upgrade() else { return };
                 let Ok(rooms) = inner.data.joined_rooms(&user).await else { continue };
-                let notifier = Self(inner);
-                for room in rooms {
-                    notifier.wake_room(&room);
-                }
+                Self(inner).wake_rooms(rooms.iter());
             }
         });
         notifier
@@ -128,6 +145,7 @@ impl Notifier {
             state.sweep();
         }
         state.slots.put(user.to_owned(), Arc::clone(&slot));
+        state.make_place();
         slot
     }
 
@@ -135,24 +153,27 @@ impl Notifier {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn rooms(&self, slot: &Arc<Slot>) -> Result<Arc<Vec<Found<UserRoom>>>, DataError> {
+    pub(crate) async fn rooms(&self, slot: &Arc<Slot>) -> Result<RoomsThen, DataError> {
         let epoch = {
             let rooms = slot.rooms.lock();
             if let Some(known) = &rooms.known {
-                return Ok(Arc::clone(known));
+                return Ok(known.clone());
             }
             rooms.epoch
         };
-        let found = Arc::new(self.0.data.rooms_of(&slot.user).await?);
+        let found = self.0.data.rooms_of(&slot.user).await?;
+        let newest = found.iter().map(|room| room.pos).max().unwrap_or_default();
+        let found = RoomsThen { rooms: Arc::new(found), newest, epoch };
         let mut state = self.0.state.lock();
         let mut rooms = slot.rooms.lock();
         let joined: HashSet<_> = found
+            .rooms
             .iter()
             .filter(|room| room.membership == Member::Join)
             .map(|room| room.room_id.clone())
             .collect();
         if rooms.epoch == epoch {
-            rooms.known = Some(Arc::clone(&found));
+            rooms.known = Some(found.clone());
             for room in &joined {
                 let slots = state.by_room.entry(room.clone()).or_default();
                 slots.insert(slot.user.clone(), Arc::downgrade(slot));
@@ -167,76 +188,45 @@ impl Notifier {
         Ok(found)
     }
 
-    fn committed(&self, changes: &[Change]) {
-        for change in changes {
-            match change {
-                Change::Event { room, .. }
-                | Change::Receipt { room, .. }
-                | Change::Redacted { room, .. } => self.wake_room(room),
-                Change::Membership { user, .. } => self.membership_changed(user),
-                Change::AccountData { user, .. }
-                | Change::ToDevice { user, .. }
-                | Change::OneTimeKeys { user, .. }
-                | Change::Unread { user, .. } => self.wake_user(user),
-                Change::Devices { user } => {
-                    self.wake_user(user);
-                    self.wake_those_who_share_rooms(user);
-                }
-                Change::Profile { .. } | Change::Deactivated { .. } => {}
-            }
-        }
-    }
-
-    fn passed(&self, passing: &Passing) {
-        match passing {
-            Passing::Typing { room } => self.wake_room(room),
-            Passing::Presence { user } => self.wake_those_who_share_rooms(user),
-        }
-    }
-
-    fn slot(&self, user: &UserId) -> Option<Arc<Slot>> {
-        self.0.state.lock().slots.peek(user).cloned()
-    }
-
-    fn wake_user(&self, user: &UserId) {
-        if let Some(slot) = self.slot(user) {
-            slot.wake();
-        }
-    }
-
-    fn wake_room(&self, room: &OwnedRoomId) {
-        let slots: Vec<_> = {
+    /// Connected users who are joined to one of these rooms, as far as a bounded look goes.
+    pub(crate) fn connected_in(&self, rooms: &HashSet<OwnedRoomId>) -> HashSet<OwnedUserId> {
+        let found: HashMap<_, _> = {
             let state = self.0.state.lock();
-            let Some(slots) = state.by_room.get(room) else { return };
-            slots.values().filter_map(Weak::upgrade).collect()
+            let in_rooms = rooms.iter().filter_map(|room| state.by_room.get(room)).flatten();
+            let in_rooms = in_rooms.take(CONNECTED_LOOK_MAX);
+            in_rooms.map(|(user, slot)| (user.clone(), slot.clone())).collect()
         };
-        for slot in slots {
-            slot.wake();
-        }
+        // The index lags behind a membership that just changed: only what is certain counts.
+        let is_certain = |slot: &Weak<Slot>| {
+            slot.upgrade().is_some_and(|slot| slot.rooms.lock().known.is_some())
+        };
+        found.into_iter().filter(|(_, slot)| is_certain(slot)).map(|(user, _)| user).collect()
     }
 
-    fn membership_changed(&self, user: &UserId) {
-        if let Some(slot) = self.slot(user) {
+    /// Whether a user is joined to one of these rooms; `None` if that has to be read.
+    pub(crate) fn shares(&self, user: &UserId, rooms: &HashSet<OwnedRoomId>) -> Option<bool> {
+        let slot = self.slot(user)?;
+        let of_user = slot.rooms.lock();
+        of_user.known.as_ref()?;
+        Some(of_user.indexed.iter().any(|room| rooms.contains(room)))
+    }
+
+    /// Whose rooms changed is read again: before the change can be seen, so that nobody looks at
+    /// a position with the rooms of an earlier one.
+    fn forget_changed(&self, changes: &[Change]) {
+        for change in changes {
+            if let Change::Membership { user, .. } = change
+                && let Some(slot) = self.slot(user)
             {
                 let mut rooms = slot.rooms.lock();
                 rooms.known = None;
                 rooms.epoch += 1;
             }
-            slot.wake();
         }
     }
 
-    fn wake_those_who_share_rooms(&self, user: &UserId) {
-        let known = self.slot(user).and_then(|slot| slot.rooms.lock().known.clone());
-        match known {
-            Some(rooms) => {
-                for room in rooms.iter().filter(|room| room.membership == Member::Join) {
-                    self.wake_room(&room.room_id);
-                }
-            }
-            // Full: those concerned learn it at their next wake or time-out.
-            None => drop(self.0.lookups.try_send(user.to_owned())),
-        }
+    fn slot(&self, user: &UserId) -> Option<Arc<Slot>> {
+        self.0.state.lock().slots.peek(user).cloned()
     }
 }
 
@@ -245,7 +235,20 @@ const SWEEP_EVERY: u64 = 1_024;
 
 impl State {
     fn new() -> Self {
-        Self { slots: LruCache::new(SLOTS_MAX), by_room: HashMap::new(), connects: 0 }
+        Self { slots: LruCache::unbounded(), by_room: HashMap::new(), connects: 0 }
+    }
+
+    /// Forget who asked longest ago, but nobody who waits: their wakes would be lost.
+    fn make_place(&mut self) {
+        for _ in 0..EVICTIONS_TRIED_MAX {
+            if self.slots.len() <= SLOTS_MAX {
+                return;
+            }
+            let Some((user, slot)) = self.slots.pop_lru() else { return };
+            if Arc::strong_count(&slot) > 1 {
+                self.slots.put(user, slot);
+            }
+        }
     }
 
     fn sweep(&mut self) {

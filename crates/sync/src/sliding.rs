@@ -6,25 +6,37 @@
 //! `docs/decisions`.
 
 mod connections;
+mod direct;
 mod extensions;
 mod facts;
 mod lists;
 mod required;
 mod room;
+mod rooms;
+mod thread_subscriptions;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
 
-use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, api::client::sync::sync_events::v5};
+use blaupause_data::{Member, StreamPos};
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, UInt, api::client::sync::sync_events::v5};
 
 pub(crate) use connections::Connections;
+pub(crate) use direct::DirectCache;
 pub(crate) use facts::FactsCache;
+pub(crate) use required::ConfigPool;
 
-use crate::{Slot, Sync, SyncError, v3::Span};
+use crate::{
+    Boxed, Slot, Sync, SyncError,
+    span::{News, Span, View},
+    wait::Look,
+};
 use connections::{Connection, Known};
-use required::RoomConfig;
+use required::Configs;
+use rooms::ToldRooms;
 
-/// Longest wait for something new.
-const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
 /// Lists of one request.
 const LISTS_MAX: usize = 100;
 /// Room subscriptions of one request.
@@ -41,11 +53,27 @@ pub struct SlidingRequest {
 }
 
 /// One pass over everything a request asks for.
-pub(crate) struct Pass<'a> {
-    pub request: &'a SlidingRequest,
-    pub span: Span,
-    pub known: Arc<Known>,
+struct Pass<'a> {
+    request: &'a SlidingRequest,
+    view: &'a View,
+    span: Span,
+    news: News,
+    known: &'a Known,
+    /// Rooms that the user marked as direct chats.
+    direct: Arc<HashSet<OwnedRoomId>>,
 }
+
+impl Pass<'_> {
+    /// The position after which things in a room are new to this connection: of a room that was
+    /// out of every window for a while, more than the last span; everything, if it was never told.
+    fn since_in(&self, room: &OwnedRoomId) -> Option<StreamPos> {
+        let upto = self.known.upto(room);
+        upto.zip(self.span.since).map(|(upto, since)| upto.min(since))
+    }
+}
+
+/// An answer, and what the client knows when it has it.
+type Answer = (v5::Response, Known);
 
 impl Sync {
     /// Answer when there is something new, or after the timeout, or when the server stops.
@@ -54,77 +82,73 @@ impl Sync {
     /// [`SyncError::UnknownPos`] if the connection is not known; or the store failed.
     pub async fn sliding(&self, request: SlidingRequest) -> Result<v5::Response, SyncError> {
         check_limits(&request.body)?;
-        self.accounts().presence().seen(&request.user, &request.body.set_presence);
         let connection = self.0.connections.open(&request)?;
-        // One request at a time: a newer one of the same connection waits for the older to see
-        // that nobody reads its answer any more.
-        let timeout = request.body.timeout.unwrap_or_default().min(TIMEOUT_MAX);
-        let deadline = tokio::time::sleep(timeout);
-        tokio::pin!(deadline);
+        let _here = self.accounts().presence().waiting(&request.user, &request.body.set_presence);
         let slot = self.notifier().connect(&request.user);
-        let mut waiter = slot.waiter();
-        self.acknowledge(&request).await?;
-        loop {
-            let (mut response, next, is_empty) =
-                self.sliding_now(&request, &connection, &slot).await?;
-            let is_first = connection.is_first();
-            if !is_empty || is_first {
-                return Ok(self.finish(&request, &connection, next, response));
-            }
-            let stop = self.data().env().stop();
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = waiter.woken() => continue,
-                () = &mut deadline => {}
-            }
-            response.rooms.clear();
-            return Ok(self.finish(&request, &connection, next, response));
-        }
-    }
-
-    fn finish(
-        &self,
-        request: &SlidingRequest,
-        connection: &Connection,
-        next: Known,
-        mut response: v5::Response,
-    ) -> v5::Response {
-        response.pos = self.0.connections.advance(connection, next);
+        // Who starts is not kept waiting.
+        let timeout = request.body.timeout.filter(|_| !connection.is_first()).unwrap_or_default();
+        let look = || Box::pin(self.look_sliding(&request, &connection, &slot)) as Look<'_, Answer>;
+        let (mut response, next) = self.look_until_news(&slot, timeout, look).await?;
+        response.pos = self.0.connections.advance(&connection, next);
         response.txn_id.clone_from(&request.body.txn_id);
-        response
+        Ok(response)
     }
 
-    async fn sliding_now(
+    /// The answer as of now, and whether it says anything.
+    async fn look_sliding(
         &self,
         request: &SlidingRequest,
         connection: &Connection,
         slot: &Arc<Slot>,
-    ) -> Result<(v5::Response, Known, bool), SyncError> {
+    ) -> Result<(Answer, bool), SyncError> {
+        let look = Box::pin(self.look_in_waves_sliding(request, connection, slot));
+        self.data().in_waves(look).await
+    }
+
+    async fn look_in_waves_sliding(
+        &self,
+        request: &SlidingRequest,
+        connection: &Connection,
+        slot: &Arc<Slot>,
+    ) -> Result<(Answer, bool), SyncError> {
         let known = connection.known();
-        let mut span = self.span(known.token);
+        let (view, direct) =
+            tokio::join!(self.view(slot, known.token), self.direct_rooms(&request.user));
+        let (view, direct) = (view?, direct?);
+        let news = self.news(&request.user, request.device.as_deref(), &view.span);
+        let pass = Pass { request, view: &view, span: view.span, news, known: &known, direct };
+        let mut configs = Configs::new(&self.0.configs);
         let mut response = v5::Response::new(String::new());
-        let to_device = self.to_device_extension(request, &mut span).await?;
-        let pass = Pass { request, span, known: Arc::clone(&known) };
-        let rooms = self.shown_rooms(slot, &request.user).await?;
-        let mut configs: BTreeMap<OwnedRoomId, RoomConfig> = BTreeMap::new();
-        self.apply_lists(&pass, &rooms, &mut configs, &mut response).await?;
-        apply_subscriptions(&request.body, &mut configs);
-        let mut next = (*known).clone();
-        next.token = Some(self.token_at(&span));
-        let moves = self.add_rooms(&pass, &rooms, &configs, &mut next, &mut response).await?;
-        self.add_extensions(&pass, &rooms, &configs, moves, to_device, &mut response).await?;
-        let counts_changed = lists_changed(&known, &response);
-        next.list_counts =
+        let lists: Boxed<'_, ()> = Box::pin(self.apply_lists(&pass, &mut configs, &mut response));
+        lists.await?;
+        configs.add_subscriptions(&request.body);
+        let told: BTreeSet<OwnedRoomId> = pass
+            .view
+            .rooms
+            .iter()
+            .filter(|room| room.membership == Member::Join && pass.span.is_told_by(room))
+            .filter(|room| configs.rooms().contains_key(&room.room_id))
+            .map(|room| room.room_id.clone())
+            .collect();
+        let rooms: Boxed<'_, ToldRooms> = Box::pin(self.told_rooms(&pass, configs.rooms()));
+        let extensions: Boxed<'_, _> = Box::pin(self.extensions(&pass, &told));
+        let (rooms, extensions) = tokio::join!(rooms, extensions);
+        let rooms = rooms?;
+        response.rooms = rooms.answers;
+        response.extensions = extensions?;
+        let list_counts: BTreeMap<String, UInt> =
             response.lists.iter().map(|(name, list)| (name.clone(), list.count)).collect();
-        let is_empty = response.rooms.is_empty() && !extensions_say(&response) && !counts_changed;
-        Ok((response, next, is_empty))
+        let lists_changed = lists_changed(&known, &list_counts);
+        let is_news = !response.rooms.is_empty() || extensions_say(&response) || lists_changed;
+        let token = self.token_at(&pass.span);
+        let next = known.after(token, rooms.sent, rooms.current, list_counts);
+        Ok(((response, next), is_news))
     }
 }
 
 /// Whether a list has another length than when the client last heard of it.
-fn lists_changed(known: &Known, response: &v5::Response) -> bool {
-    response.lists.iter().any(|(name, list)| known.list_counts.get(name) != Some(&list.count))
+fn lists_changed(known: &Known, counts: &BTreeMap<String, UInt>) -> bool {
+    counts.iter().any(|(name, count)| known.list_counts.get(name) != Some(count))
 }
 
 /// Whether an extension has news. Key counts alone are none: they are in every answer.
@@ -135,6 +159,7 @@ fn extensions_say(response: &v5::Response) -> bool {
         || !extensions.account_data.is_empty()
         || !extensions.receipts.is_empty()
         || !extensions.typing.is_empty()
+        || !extensions.thread_subscriptions.is_empty()
 }
 
 fn check_limits(body: &v5::Request) -> Result<(), SyncError> {
@@ -150,13 +175,4 @@ fn check_limits(body: &v5::Request) -> Result<(), SyncError> {
         return Err(SyncError::Invalid("too many lists, subscriptions or required state"));
     }
     Ok(())
-}
-
-fn apply_subscriptions(body: &v5::Request, configs: &mut BTreeMap<OwnedRoomId, RoomConfig>) {
-    for (room, wanted) in &body.room_subscriptions {
-        configs
-            .entry(room.clone())
-            .or_default()
-            .add(&wanted.required_state, wanted.timeline_limit.into());
-    }
 }

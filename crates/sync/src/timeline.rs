@@ -1,13 +1,10 @@
-//! The newest part of rooms' timelines, read for many rooms at once.
+//! The newest part of a room's timeline.
 
-use std::{ops::Bound, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
-use blaupause_data::{
-    Answers, Data, DataError, Event, Many, One, Order, Place, ReadSet, StreamPos,
-    rows::{HeadRow, RoomHead, TimelineEntry, TimelineRow},
-};
-use blaupause_graph::StateRoot;
-use ruma::{OwnedRoomId, api::client::filter::RoomEventFilter};
+use blaupause_data::{Data, DataError, Event, Part, Place, StreamPos};
+use blaupause_graph::{EventNo, StateRoot};
+use ruma::api::client::filter::RoomEventFilter;
 
 use crate::filter;
 
@@ -19,9 +16,9 @@ const LIMIT_MAX: u32 = 100;
 const FILTERED_LOOK_MAX: u32 = 500;
 
 /// What is wanted of one room.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
-    pub room: OwnedRoomId,
+    pub room: Part,
     /// Only what came after; `None` for the newest events whatever their age.
     pub since: Option<StreamPos>,
     pub until: StreamPos,
@@ -39,162 +36,77 @@ impl Wanted {
 /// One room's timeline part.
 #[derive(Debug)]
 pub(crate) struct Timeline {
-    pub head: Option<RoomHead>,
     /// Oldest first.
     pub events: Vec<Arc<Event>>,
     /// Events lie between `since` and the first event given.
     pub limited: bool,
+    /// No entry between the first event and the end is left out.
+    pub is_whole: bool,
     /// Where `/messages` goes on backward.
     pub prev_batch: Option<Place>,
     /// The room's state when the client last looked; empty if it never did.
     pub state_since: StateRoot,
-    /// Before the first event given.
-    pub state_start: StateRoot,
+    /// Before each event given, by its number.
+    starts: HashMap<EventNo, StateRoot>,
     /// After the last event (up to `until`).
     pub state_end: StateRoot,
 }
 
-struct Slots {
-    entries: Many<TimelineRow>,
-    before: Before,
-    at_end: Many<TimelineRow>,
-    head: One<HeadRow>,
+impl Timeline {
+    /// The state before the first event given; where there is none, that at the end.
+    pub(crate) fn state_start(&self) -> StateRoot {
+        let first = self.events.first().and_then(|event| self.starts.get(&event.no));
+        first.copied().unwrap_or(self.state_end)
+    }
 }
 
-/// The entry at or before `since`, if there is a `since`.
-type Before = Option<Many<TimelineRow>>;
-
-/// Timelines of many rooms, in the order asked. Two round trips at most.
+/// A timeline part. No round trip if it is short and new, usually two otherwise.
 pub(crate) async fn load(
     data: &Data,
-    wanted: &[Wanted],
+    wanted: Wanted,
     filter: &RoomEventFilter,
-) -> Result<Vec<Timeline>, DataError> {
-    let mut want = ReadSet::new();
-    let slots: Vec<_> = wanted.iter().map(|room| ask(&mut want, data, room, filter)).collect();
-    let got = want.run(data).await?;
-    let mut parts = Vec::with_capacity(wanted.len());
-    let mut numbers = Vec::new();
-    for (room, slots) in wanted.iter().zip(&slots) {
-        let part = Part::from_answers(&got, slots)?;
-        let id = data.parts().room(&room.room);
-        numbers.extend(part.entries.iter().map(|(_, entry)| (id, entry.no)));
-        parts.push(part);
-    }
-    let mut events = data.events(&numbers).await?.into_iter();
-    Ok(wanted
-        .iter()
-        .zip(parts)
-        .map(|(room, part)| {
-            let events = events.by_ref().take(part.entries.len()).collect();
-            part.into_timeline(room, events, filter)
-        })
-        .collect())
-}
-
-/// Entries that are looked at.
-fn look(room: &Wanted, filter: &RoomEventFilter) -> u32 {
-    if filter::is_open(filter) { room.limit } else { FILTERED_LOOK_MAX }
-}
-
-fn ask(want: &mut ReadSet, data: &Data, room: &Wanted, filter: &RoomEventFilter) -> Slots {
-    let part = data.parts().room(&room.room);
-    let end = Place::after(room.until);
-    let look = look(room, filter);
+) -> Result<Timeline, DataError> {
+    let look = if filter::is_open(filter) { wanted.limit } else { FILTERED_LOOK_MAX };
+    let (since, until) = (wanted.since.map(Place::after), Place::after(wanted.until));
     // One more says whether there are more, and what the state was before the first.
-    let entries = match room.since {
-        Some(since) => want.range::<TimelineRow>(
-            part,
-            Bound::Excluded(&Place::after(since)),
-            Bound::Included(&end),
-            Order::Backward,
-            look + 1,
-        ),
-        None => want.range::<TimelineRow>(
-            part,
-            Bound::<&Place>::Unbounded,
-            Bound::Included(&end),
-            Order::Backward,
-            look + 1,
-        ),
-    };
-    let newest = |want: &mut ReadSet, upto: &Place| {
-        let (order, limit) = (Order::Backward, 1);
-        want.range::<TimelineRow>(
-            part,
-            Bound::<&Place>::Unbounded,
-            Bound::Included(upto),
-            order,
-            limit,
-        )
-    };
-    let before = room.since.map(|since| newest(want, &Place::after(since)));
-    let at_end = newest(want, &end);
-    let head = want.get::<HeadRow>(part, &());
-    Slots { entries, before, at_end, head }
-}
-
-/// What the first round trip gave for one room.
-struct Part {
-    head: Option<RoomHead>,
-    /// Newest first.
-    entries: Vec<(Place, TimelineEntry)>,
-    state_since: StateRoot,
-    state_end: StateRoot,
-}
-
-impl Part {
-    fn from_answers(got: &Answers, slots: &Slots) -> Result<Self, DataError> {
-        let first_state = |rows: Many<TimelineRow>| -> Result<StateRoot, DataError> {
-            Ok(got.many(rows)?.rows.first().map_or(StateRoot::EMPTY, |(_, entry)| entry.state))
-        };
-        let rows = got.many(slots.entries)?.rows;
-        Ok(Self {
-            head: got.one(slots.head)?.map(|row| row.value),
-            entries: rows.into_iter().map(|(place, row)| (place, row.value)).collect(),
-            state_since: slots.before.map_or(Ok(StateRoot::EMPTY), first_state)?,
-            state_end: first_state(slots.at_end)?,
-        })
-    }
-
-    fn into_timeline(
-        self,
-        room: &Wanted,
-        events: Vec<Option<Arc<Event>>>,
-        filter: &RoomEventFilter,
-    ) -> Timeline {
-        let mut kept = Vec::new();
-        let mut state_start = self.state_since;
-        let mut first_place = None;
-        let mut limited = false;
-        let look = look(room, filter);
-        for (index, ((place, entry), event)) in self.entries.iter().zip(events).enumerate() {
-            if kept.len() == room.limit as usize || index == look as usize {
-                // The entry before the first one given: the state after it is where we start.
-                limited = true;
-                state_start = entry.state;
-                break;
-            }
-            first_place = Some(*place);
-            if let Some(event) = event
-                && filter::event_passes(filter, &event)
-            {
+    let stretch = data.stretch(wanted.room, since, until, look + 1).await?;
+    let numbers: Vec<_> = stretch
+        .entries
+        .iter()
+        .take(look as usize)
+        .map(|(_, entry)| (wanted.room, entry.no))
+        .collect();
+    let events = data.events(&numbers).await?;
+    let mut kept = Vec::new();
+    let mut starts = HashMap::new();
+    let mut first_place = None;
+    let mut limited = false;
+    let mut is_whole = true;
+    for (index, (place, entry)) in stretch.entries.iter().enumerate() {
+        if kept.len() == wanted.limit as usize || index == look as usize {
+            limited = true;
+            break;
+        }
+        first_place = Some(*place);
+        match events.get(index).cloned().flatten() {
+            Some(event) if filter::event_passes(filter, &event) => {
+                // The room's state after the entry before.
+                let before = stretch.entries.get(index + 1);
+                starts.insert(entry.no, before.map_or(stretch.state_since, |(_, it)| it.state));
                 kept.push(event);
             }
-        }
-        let never = room.since.is_none();
-        if !limited && never {
-            state_start = StateRoot::EMPTY;
-        }
-        kept.reverse();
-        Timeline {
-            head: self.head,
-            events: kept,
-            limited,
-            prev_batch: first_place,
-            state_since: self.state_since,
-            state_start,
-            state_end: self.state_end,
+            _ => is_whole = false,
         }
     }
+    kept.reverse();
+    Ok(Timeline {
+        events: kept,
+        limited,
+        is_whole,
+        // A client that wants no events still has to know where they are.
+        prev_batch: first_place.or_else(|| limited.then_some(until)),
+        state_since: stretch.state_since,
+        starts,
+        state_end: stretch.state_until,
+    })
 }

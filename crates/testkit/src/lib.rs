@@ -186,6 +186,7 @@ impl TestServer {
             reason: None,
             transaction: None,
             timestamp: None,
+            own_only: false,
         };
         self.rooms.redact(redact).await
     }
@@ -221,6 +222,34 @@ impl TestServer {
         let (reads_after, commits_after) = self.store.round_trips();
         (done, reads_after - reads, commits_after - commits)
     }
+}
+
+/// What an action may cost: reads and commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    pub reads: u64,
+    pub commits: u64,
+}
+
+/// Run an action, print what it cost, and fail if that is more than its budget.
+///
+/// # Panics
+/// If the action needs more round trips than allowed.
+pub async fn budget<T>(
+    store: &MemStore,
+    what: &str,
+    most: Budget,
+    action: impl Future<Output = T>,
+) -> T {
+    let before = store.round_trips();
+    let done = action.await;
+    let after = store.round_trips();
+    let (reads, commits) = (after.0 - before.0, after.1 - before.1);
+    let Budget { reads: most_reads, commits: most_commits } = most;
+    println!("budget: {what}: {reads} of {most_reads} reads, {commits} of {most_commits} commits");
+    assert!(reads <= most_reads, "{what}: {reads} reads, {most_reads} are allowed");
+    assert!(commits <= most_commits, "{what}: {commits} commits, {most_commits} are allowed");
+    done
 }
 
 /// JSON as event content.

@@ -33,6 +33,10 @@ pub struct Wanted {
     /// The program to start. Default: `blaupause` beside this program.
     #[arg(long)]
     server: Option<PathBuf>,
+    /// Where the server of its own keeps its data: a folder, or a private PostgreSQL cluster on this
+    /// machine that syncs every commit.
+    #[arg(long, value_enum, default_value_t = Engine::Rocksdb, conflicts_with = "url")]
+    engine: Engine,
     /// Measure a server that runs already, such as http://127.0.0.1:8008. It must allow open
     /// registration without a captcha, and its rate limits must be off. Plain HTTP only.
     #[arg(long, conflicts_with = "server")]
@@ -68,6 +72,21 @@ pub struct Wanted {
     /// The JSON file. Default: bench.json beside this program.
     #[arg(long)]
     out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    Rocksdb,
+    Postgres,
+}
+
+impl Engine {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Rocksdb => "rocksdb",
+            Self::Postgres => "postgres",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

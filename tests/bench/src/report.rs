@@ -53,6 +53,9 @@ impl Report {
     pub fn new(wanted: &Wanted) -> Result<Self> {
         let sync = sync_time(wanted)?;
         let cores = cores();
+        if wanted.url.is_none() {
+            println!("engine: {}", wanted.engine.name());
+        }
         println!("machine: {cores} cores, one synced write of 4 KiB takes {} ms", ms(sync));
         let machine = json!({ "cores": cores, "synced_write_ms": ms(sync), "cpu": cpu_name() });
         Ok(Self { machine, lines: Vec::new() })
@@ -93,6 +96,7 @@ impl Report {
         let whole = json!({
             "at": at,
             "target": wanted.url.as_ref().map_or("blaupause".to_owned(), ToString::to_string),
+            "engine": wanted.url.is_none().then(|| wanted.engine.name()),
             "machine": self.machine,
             "results": results,
         });

@@ -8,11 +8,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use blaupause_pgcluster::PgCluster;
 use http::Uri;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::Wanted;
+use crate::{Engine, Wanted};
 
 const START_MAX: Duration = Duration::from_secs(60);
 const SERVER_NAME: &str = "bench.example";
@@ -27,6 +28,8 @@ pub struct Target {
 /// A server of our own and its folder.
 struct Own {
     child: Child,
+    // Ends after the server.
+    postgres: Option<PgCluster>,
     _folder: TempDir,
 }
 
@@ -43,7 +46,7 @@ impl Drop for Own {
 pub struct Usage {
     /// User and system time of all threads.
     pub cpu: Duration,
-    /// Resident memory, bytes.
+    /// Resident memory, bytes; of PostgreSQL, what its processes share counts once.
     pub rss: u64,
 }
 
@@ -74,6 +77,11 @@ impl Target {
             let one = usage_of(&format!("/proc/{pid}")).ok()?;
             sum.cpu += one.cpu;
             sum.rss += one.rss;
+        }
+        if let Some(postgres) = self.own.as_ref().and_then(|own| own.postgres.as_ref()) {
+            let database = database_usage(postgres);
+            sum.cpu += database.cpu;
+            sum.rss += database.rss;
         }
         (!self.pids.is_empty()).then_some(sum)
     }
@@ -113,6 +121,26 @@ fn usage_of(folder: &str) -> Result<Usage> {
     })
 }
 
+/// What a cluster of ours has used. Processes of connections that were closed meanwhile do not
+/// count; the server keeps its connections.
+fn database_usage(cluster: &PgCluster) -> Usage {
+    let mut sum = Usage::default();
+    for pid in cluster.processes() {
+        // One that has just ended.
+        let Ok(one) = usage_of(&format!("/proc/{pid}")) else { continue };
+        sum.cpu += one.cpu;
+        sum.rss += share_of_memory(pid).unwrap_or(0);
+    }
+    sum
+}
+
+/// Memory of a process with its share of what others map too.
+fn share_of_memory(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
 fn program(wanted: &Wanted) -> Result<PathBuf> {
     if let Some(server) = &wanted.server {
         return Ok(server.clone());
@@ -132,7 +160,18 @@ async fn start(wanted: &Wanted, cheap_passwords: bool) -> Result<Target> {
         None => TempDir::with_prefix("blaupause-bench-")?,
     };
     let config = folder.path().join("b.toml");
-    fs::write(&config, configuration(folder.path(), cheap_passwords))?;
+    let postgres = match wanted.engine {
+        Engine::Rocksdb => None,
+        Engine::Postgres => Some(start_postgres()?),
+    };
+    let store = match &postgres {
+        None => format!("[storage]\npath = \"{}/db\"\n", folder.path().display()),
+        Some(cluster) => {
+            let dsn = cluster.dsn(&cluster.new_database());
+            format!("[storage]\nengine = \"postgres\"\n[storage.postgres]\ndsn = \"{dsn}\"\n")
+        }
+    };
+    fs::write(&config, configuration(folder.path(), &store, cheap_passwords))?;
     let ready = folder.path().join("ready.json");
     let program = program(wanted)?;
     let child = Command::new(&program)
@@ -144,21 +183,32 @@ async fn start(wanted: &Wanted, cheap_passwords: bool) -> Result<Target> {
         .stdin(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    let mut own = Own { child, _folder: folder };
+    let mut own = Own { child, postgres, _folder: folder };
     let url = wait_until_ready(&mut own.child, &ready).await?;
     Ok(Target { url, pids: vec![own.child.id()], own: Some(own) })
 }
 
+/// As a site would run it on this machine: every commit is synced, what is hot fits into memory.
+fn start_postgres() -> Result<PgCluster> {
+    let cluster = PgCluster::builder()
+        .set("fsync", "on")
+        .set("full_page_writes", "on")
+        .set("wal_compression", "on")
+        .set("max_wal_size", "4GB")
+        .set("shared_buffers", "512MB")
+        .start();
+    cluster.context("PostgreSQL is not installed: apt-get install postgresql")
+}
+
 /// The defaults, apart from what stands here.
-fn configuration(folder: &Path, cheap_passwords: bool) -> String {
+fn configuration(folder: &Path, store: &str, cheap_passwords: bool) -> String {
     let folder = folder.display();
     let argon2 =
         if cheap_passwords { "[login.argon2]\nmemory = \"8 KiB\"\npasses = 1\n" } else { "" };
     format!(
         "[server]\nname = \"{SERVER_NAME}\"\nlisten = [\"127.0.0.1:0\"]\n\
          [log]\nfilter = \"error\"\n\
-         [storage]\npath = \"{folder}/db\"\n\
-         [media]\npath = \"{folder}/media\"\n\
+         {store}[media]\npath = \"{folder}/media\"\n\
          [registration]\nmode = \"open\"\n\
          [rate_limits]\nenabled = false\n{argon2}"
     )

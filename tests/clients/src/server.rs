@@ -36,7 +36,7 @@ impl Server {
     /// If there is no program or it does not become ready; the message holds its log.
     pub async fn start() -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        write_config(folder.path(), "127.0.0.1:0")?;
+        write_config(folder.path(), "127.0.0.1:0", "")?;
         let mut process = spawn(folder.path())?;
         let address = ready(&mut process, folder.path()).await?;
         Ok(Self { process: Mutex::new(process), address, folder })
@@ -52,13 +52,29 @@ impl Server {
     /// # Errors
     /// If it does not come back.
     pub async fn kill_and_restart(&self) -> Result<()> {
+        self.restart_with("").await
+    }
+
+    /// A new process with the OAuth server, which must know the address before it starts.
+    ///
+    /// # Errors
+    /// If it does not come back.
+    pub async fn restart_with_oauth(&self) -> Result<()> {
+        self.restart_with(&format!(
+            "public_base_url = \"{}\"\n\n[oauth]\nenabled = true\n",
+            self.url()
+        ))
+        .await
+    }
+
+    async fn restart_with(&self, more: &str) -> Result<()> {
         {
             let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
             process.kill()?;
             process.wait()?;
         }
         fs::remove_file(self.folder.path().join(READY))?;
-        write_config(self.folder.path(), &self.address)?;
+        write_config(self.folder.path(), &self.address, more)?;
         let mut process = spawn(self.folder.path())?;
         ready(&mut process, self.folder.path()).await?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = process;
@@ -98,9 +114,10 @@ fn program() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What `generate-config` prints, opened for everybody and with cheap password checks. Rate limits
-/// stay as in production: a real client has to get along with them.
-fn write_config(folder: &Path, listen: &str) -> Result<()> {
+/// What `generate-config` prints, opened for everybody and with cheap password checks, and `more`
+/// behind the keys of `[server]`. Rate limits stay as in production: a real client has to get along
+/// with them.
+fn write_config(folder: &Path, listen: &str, more: &str) -> Result<()> {
     let output = Command::new(program()?)
         .args(["generate-config", "--server-name", SERVER_NAME, "--listen", listen, "--data-dir"])
         .arg(folder.join("data"))
@@ -110,6 +127,7 @@ fn write_config(folder: &Path, listen: &str) -> Result<()> {
     let closed = "mode = \"closed\"";
     ensure!(generated.contains(closed), "generate-config does not say {closed}:\n{generated}");
     let opened = generated.replace(closed, "mode = \"open\"");
+    let opened = opened.replacen("\n[storage]\n", &format!("{more}\n[storage]\n"), 1);
     let cheap = "\n[login.argon2]\nmemory = \"1 MiB\"\npasses = 1\n";
     fs::write(folder.join(CONFIG), opened + cheap)?;
     Ok(())

@@ -14,11 +14,11 @@ after(() => setTimeout(() => process.exit(), 1_000));
 
 /**
  * Run a test against a server of its own. `run` gets two functions: `create(name)` for a person
- * with a new account, `signIn(name)` for one more device of theirs.
+ * with a new account, `signIn(name)` for one more device of theirs. `options`: see `Server.start`.
  */
-export function scenario(name, run) {
+export function scenario(name, run, options = {}) {
     test(name, { timeout: LENGTH_MAX }, async () => {
-        const server = await Server.start();
+        const server = await Server.start(options);
         const people = [];
         const keep = async (person) => {
             people.push(await person);

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -30,19 +31,34 @@ function program() {
     return path;
 }
 
+/** A port that nobody uses at the moment. */
+async function freePort() {
+    const server = createServer();
+    await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+    const { port } = server.address();
+    await new Promise((closed) => server.close(closed));
+    return port;
+}
+
 /** A running server. Rate limits stay as in production: a real client has to get along with them. */
 export class Server {
-    static async start() {
+    /** `oauth`: with the OAuth 2.0 server, which must know its address before it starts. */
+    static async start({ oauth = false } = {}) {
         const server = new Server();
         server.folder = mkdtempSync(join(tmpdir(), "blaupause-js-"));
         server.log = join(server.folder, "server.log");
         const config = join(server.folder, "blaupause.toml");
         const ready = join(server.folder, "ready.json");
         const data = join(server.folder, "data");
-        const generate = ["generate-config", "--server-name", SERVER_NAME, "--listen", "127.0.0.1:0"];
+        const listen = `127.0.0.1:${oauth ? await freePort() : 0}`;
+        const generate = ["generate-config", "--server-name", SERVER_NAME, "--listen", listen];
         const generated = execFileSync(program(), [...generate, "--data-dir", data], { encoding: "utf8" });
         assert.match(generated, /mode = "closed"/);
-        const opened = generated.replace('mode = "closed"', 'mode = "open"');
+        let opened = generated.replace('mode = "closed"', 'mode = "open"');
+        if (oauth) {
+            opened = opened.replace("[server]\n", `[server]\npublic_base_url = "http://${listen}"\n`);
+            opened += "\n[oauth]\nenabled = true\n";
+        }
         writeFileSync(config, `${opened}\n[login.argon2]\nmemory = "1 MiB"\npasses = 1\n`);
         const log = openSync(server.log, "a");
         server.process = spawn(program(), ["serve", "--config", config, "--ready-file", ready], {

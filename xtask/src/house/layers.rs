@@ -19,6 +19,11 @@ const LEVELS: &[(&str, u8)] = &[
 /// A name in code, and the paths that may use it.
 const PLACES: &[(&str, &[&str])] = &[
     ("rocksdb::", &["crates/store/src/rocks.rs", "crates/store/src/rocks/"]),
+    // Telemetry names the driver to keep its rows out of the log.
+    (
+        "tokio_postgres::",
+        &["crates/store/src/postgres.rs", "crates/store/src/postgres/", "src/telemetry.rs"],
+    ),
     ("axum::", &["crates/api/", "src/", "crates/testkit/", "tests/"]),
 ];
 

@@ -9,6 +9,7 @@ use ruma::UserId;
 
 use crate::{
     ATTEMPTS_MAX, Accounts, AccountsError, Argon2Cost, Secret,
+    oauth::rows::BrowserRow,
     rows::{AccountRow, PasswordHash, StoredAccount},
 };
 
@@ -57,6 +58,8 @@ impl Accounts {
             let mut write = Write::new(part);
             write.require_version::<AccountRow>(part, &(), account.version);
             write.put_version::<AccountRow>(part, &(), account.version + 1, &value);
+            // Whoever knew the old one is out of the account pages, too.
+            write.del_prefix::<BrowserRow>(part, &());
             match self.data().commit(write).await {
                 Ok(_) => return Ok(()),
                 Err(DataError::Conflict { .. }) => {}

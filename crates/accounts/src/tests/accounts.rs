@@ -159,17 +159,17 @@ async fn presence_changes_are_told_and_idle_people_fade() {
     }));
     let count = || told.load(std::sync::atomic::Ordering::SeqCst);
     let presence = world.accounts.presence();
-    presence.seen(&user, &PresenceState::Online);
-    presence.seen(&user, &PresenceState::Online);
+    drop(presence.waiting(&user, &PresenceState::Online));
+    drop(presence.waiting(&user, &PresenceState::Online));
     assert_eq!(count(), 1);
     assert!(presence.get(&user).currently_active);
     presence.set(&user, &PresenceState::from("busy"), Some("call".into())).expect("known");
-    presence.seen(&user, &PresenceState::Online);
+    drop(presence.waiting(&user, &PresenceState::Online));
     assert_eq!(presence.get(&user).state.as_str(), "busy");
     assert_eq!(count(), 2);
     presence.set(&user, &PresenceState::Online, None).expect("known");
     world.advance(59);
-    presence.seen(&user, &PresenceState::Unavailable);
+    drop(presence.waiting(&user, &PresenceState::Unavailable));
     presence.look_through();
     assert_eq!(presence.get(&user).state, PresenceState::Unavailable);
     world.advance(61);
@@ -180,10 +180,32 @@ async fn presence_changes_are_told_and_idle_people_fade() {
 }
 
 #[tokio::test]
+async fn who_waits_for_news_stays_online_until_some_time_after() {
+    let world = World::new().await;
+    let user = world.user("alice").await;
+    let presence = world.accounts.presence();
+    let state = || presence.get(&user).state;
+    let first = presence.waiting(&user, &PresenceState::Online);
+    let second = presence.waiting(&user, &PresenceState::Online);
+    world.advance(290);
+    drop(first);
+    world.advance(290);
+    presence.look_through();
+    assert_eq!(state(), PresenceState::Online, "another client still waits");
+    drop(second);
+    world.advance(59);
+    presence.look_through();
+    assert_eq!(state(), PresenceState::Online);
+    world.advance(1);
+    presence.look_through();
+    assert_eq!(state(), PresenceState::Offline);
+}
+
+#[tokio::test]
 async fn presence_can_be_switched_off() {
     let world = World::with(Settings { presence: false, ..cheap() }).await;
     let user = world.user("alice").await;
-    world.accounts.presence().seen(&user, &PresenceState::Online);
+    drop(world.accounts.presence().waiting(&user, &PresenceState::Online));
     world.accounts.presence().set(&user, &PresenceState::Online, None).expect("no error");
     assert_eq!(world.accounts.presence().get(&user).state, PresenceState::Offline);
 }

@@ -1,83 +1,178 @@
+//! The bytes of this crate's rows.
+
 use std::collections::BTreeMap;
 
-use blaupause_data::{DIRECTORY, Part, Write};
-use blaupause_store::Store;
-use ruma::{owned_device_id, owned_user_id};
+use blaupause_data::conformance::{Any, Catalogue};
 
-use super::World;
-use crate::rows::{
-    AccountDataRow, AccountRow, DeviceRow, LastSeenRow, LocalUserRow, LoginTokenRow, PasswordHash,
-    ProfileRow, RegistrationTokenRow, StoredAccount, StoredDevice, StoredLastSeen, StoredLocalUser,
-    StoredProfile, StoredRegistrationToken, StoredToken, StoredTokenKind, TokenPair, TokenRow,
+use crate::{
+    ApplicationKind, ClientMetadata,
+    oauth::rows::{
+        AuthCodeRow, BrowserRow, ClientRow, DeviceGrantRow, OAuthSessionRow, ResetRow,
+        StoredAuthCode, StoredClient, StoredDecision, StoredDeviceGrant, StoredOAuthSession,
+    },
+    rows::*,
 };
 
-/// A partition that no name has.
-const PART: Part = Part(u64::MAX);
-
-fn examples(write: &mut Write) {
-    let account = StoredAccount {
-        user_id: owned_user_id!("@a:b"),
-        created_ms: 1,
-        guest: false,
-        admin: true,
-        suspended: false,
-        locked: true,
-        deactivated_ms: Some(2),
-        erased: false,
-        password: Some(PasswordHash("h".into())),
-    };
-    write.put_version::<AccountRow>(PART, &(), 7, &account);
-    let device =
-        StoredDevice { display_name: Some("d".into()), created_ms: 1, tokens: vec![[1; 32]] };
-    write.put_version::<DeviceRow>(PART, &owned_device_id!("D"), 1, &device);
-    let seen = StoredLastSeen { at_ms: 1, address: Some("x".into()), user_agent: None };
-    write.put::<LastSeenRow>(PART, &owned_device_id!("D"), &seen);
-    let pair = TokenPair { access: [2; 32], refresh: [3; 32] };
-    let mut token = StoredToken {
-        device: owned_device_id!("D"),
-        expires_ms: Some(1),
-        replaces: None,
-        kind: StoredTokenKind::Access { refreshable: true },
-    };
-    write.put_version::<TokenRow>(PART, &[0; 32], 1, &token);
-    token.kind = StoredTokenKind::Refresh { access: [4; 32], next: Some(pair) };
-    write.put_version::<TokenRow>(PART, &[1; 32], 1, &token);
-    write.put_version::<LoginTokenRow>(PART, &[0; 32], 1, &300);
-    let fields = BTreeMap::from([("m.tz".to_owned(), "\"UTC\"".to_owned())]);
-    let profile = StoredProfile { display_name: Some("A".into()), avatar_url: None, fields };
-    write.put_version::<ProfileRow>(PART, &(), 1, &profile);
-    let key = ("!r:b".to_owned(), "t".to_owned());
-    write.put_version::<AccountDataRow>(PART, &key, 1, &Some("{}".into()));
-    let token = StoredRegistrationToken { uses_max: Some(2), uses: 1, expires_ms: None };
-    write.put_version::<RegistrationTokenRow>(DIRECTORY, &"t".to_owned(), 1, &token);
-    let entry = StoredLocalUser { display_name: None, avatar_url: Some("m".into()) };
-    write.put::<LocalUserRow>(DIRECTORY, &"a".to_owned(), &entry);
+fn hash(any: &mut Any) -> TokenHash {
+    any.bytes()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn pair(any: &mut Any) -> TokenPair {
+    TokenPair { access: hash(any), refresh: hash(any) }
 }
 
-/// What is stored must be readable for ever: a change of these bytes needs a new format number.
-#[tokio::test]
-async fn stored_rows_keep_their_bytes() {
-    let world = World::new().await;
-    let mut write = Write::new(PART);
-    examples(&mut write);
-    world.data.commit(write).await.expect("memory writes");
-    let mut found = Vec::new();
-    for table in blaupause_data::Table::ALL {
-        let (rows, _) = world.store.export(table, None, 1_000).await.expect("memory reads");
-        let ours = rows.into_iter().filter(|(key, _)| {
-            let part = key.part();
-            part == Some(PART) || part == Some(DIRECTORY)
-        });
-        for (key, value) in ours {
-            let key = &key.as_bytes()[8..];
-            found.push(format!("{} {} {}", table.name(), hex(key), hex(&value)));
-        }
+fn account(any: &mut Any) -> StoredAccount {
+    StoredAccount {
+        user_id: any.user(),
+        created_ms: any.number(),
+        guest: any.flag(),
+        admin: any.flag(),
+        suspended: any.flag(),
+        locked: any.flag(),
+        deactivated_ms: any.maybe(Any::number),
+        erased: any.flag(),
+        password: any.maybe(|any| PasswordHash(any.text())),
     }
-    found.sort();
-    let wanted = include_str!("stored.txt");
-    assert_eq!(found.join("\n"), wanted.trim_end(), "\n{}", found.join("\n"));
+}
+
+fn token(any: &mut Any, kind: StoredTokenKind) -> StoredToken {
+    StoredToken {
+        device: any.device(),
+        expires_ms: any.maybe(Any::number),
+        replaces: any.maybe(pair),
+        kind,
+    }
+}
+
+fn people(all: &mut Catalogue) {
+    all.row::<AccountRow>(|any| ((), account(any)));
+    all.row::<DeviceRow>(|any| {
+        let device = StoredDevice {
+            display_name: any.maybe(Any::text),
+            created_ms: any.number(),
+            tokens: any.list(hash),
+        };
+        (any.device(), device)
+    });
+    all.row::<LastSeenRow>(|any| {
+        let seen = StoredLastSeen {
+            at_ms: any.number(),
+            address: any.maybe(Any::text),
+            user_agent: any.maybe(Any::text),
+        };
+        (any.device(), seen)
+    });
+    all.row::<ProfileRow>(|any| {
+        let profile = StoredProfile {
+            display_name: any.maybe(Any::text),
+            avatar_url: any.maybe(Any::text),
+            fields: any
+                .list(|any| (any.text(), any.text()))
+                .into_iter()
+                .collect::<BTreeMap<_, _>>(),
+        };
+        ((), profile)
+    });
+    all.row::<AccountDataRow>(|any| ((any.text(), any.text()), any.maybe(Any::text)));
+    all.row::<FilterRow>(|any| (any.number(), any.text()));
+    all.row::<LocalUserRow>(|any| {
+        let user = StoredLocalUser {
+            display_name: any.maybe(Any::text),
+            avatar_url: any.maybe(Any::text),
+        };
+        (any.text(), user)
+    });
+}
+
+fn tokens(all: &mut Catalogue) {
+    all.row::<TokenRow>(|any| {
+        let kind = StoredTokenKind::Access { refreshable: any.flag() };
+        (hash(any), token(any, kind))
+    });
+    all.row::<TokenRow>(|any| {
+        let kind = StoredTokenKind::Refresh { access: hash(any), next: any.maybe(pair) };
+        (hash(any), token(any, kind))
+    });
+    all.row::<LoginTokenRow>(|any| (hash(any), any.number()));
+    all.row::<OpenIdRow>(|any| (hash(any), any.number()));
+    all.row::<RegistrationTokenRow>(|any| {
+        let token = StoredRegistrationToken {
+            uses_max: any.maybe(Any::number),
+            uses: any.number(),
+            expires_ms: any.maybe(Any::number),
+        };
+        (any.text(), token)
+    });
+}
+
+fn client(any: &mut Any) -> StoredClient {
+    let metadata = ClientMetadata {
+        name: any.maybe(Any::text),
+        uri: any.text(),
+        logo_uri: any.maybe(Any::text),
+        tos_uri: any.maybe(Any::text),
+        policy_uri: any.maybe(Any::text),
+        redirect_uris: any.list(Any::text),
+        kind: any.one_of(&[ApplicationKind::Web, ApplicationKind::Native]),
+        device_grant: any.flag(),
+    };
+    StoredClient {
+        metadata,
+        registered_ms: any.number(),
+        used_ms: any.number(),
+        granted: any.flag(),
+    }
+}
+
+fn grant(any: &mut Any, decision: StoredDecision) -> StoredDeviceGrant {
+    StoredDeviceGrant {
+        device_code: hash(any),
+        client_id: any.text(),
+        scope: any.text(),
+        device: any.device(),
+        expires_ms: any.number(),
+        decision,
+    }
+}
+
+fn oauth(all: &mut Catalogue) {
+    all.row::<ClientRow>(|any| (any.text(), client(any)));
+    all.row::<AuthCodeRow>(|any| {
+        let code = StoredAuthCode {
+            client_id: any.text(),
+            redirect_uri: any.text(),
+            scope: any.text(),
+            device: any.device(),
+            challenge: any.bytes(),
+            expires_ms: any.number(),
+            used: any.maybe(hash),
+        };
+        (hash(any), code)
+    });
+    all.row::<DeviceGrantRow>(|any| (any.text(), grant(any, StoredDecision::Pending)));
+    all.row::<DeviceGrantRow>(|any| (any.text(), grant(any, StoredDecision::Denied)));
+    all.row::<DeviceGrantRow>(|any| {
+        let approved = StoredDecision::Approved(any.user());
+        (any.text(), grant(any, approved))
+    });
+    all.row::<BrowserRow>(|any| (hash(any), any.number()));
+    all.row::<OAuthSessionRow>(|any| {
+        let session = StoredOAuthSession {
+            client_id: any.text(),
+            scope: any.text(),
+            granted_ms: any.number(),
+            family: hash(any),
+        };
+        (any.device(), session)
+    });
+    all.row::<ResetRow>(|any| ((), any.number()));
+}
+
+#[test]
+fn stored_rows_keep_their_bytes() {
+    let mut all = Catalogue::new();
+    people(&mut all);
+    tokens(&mut all);
+    oauth(&mut all);
+    all.check(env!("CARGO_MANIFEST_DIR"), include_str!("stored.txt"));
 }

@@ -1,11 +1,11 @@
 //! `/_synapse/admin/v1/register`: accounts made by whoever holds the shared secret.
 
-use axum::{Json, body::Bytes, extract::State};
+use axum::{Json, body::Body, extract::State};
 use blaupause_accounts::{NewAccount, Secret, SignIn};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{ApiError, App, json};
+use crate::{ApiError, App, body, call::BODY_BYTES_MAX, json};
 
 #[derive(Deserialize)]
 pub(crate) struct Request {
@@ -27,7 +27,12 @@ pub(crate) async fn nonce(State(app): State<App>) -> Result<Json<Value>, ApiErro
 }
 
 /// `POST`: an account.
-pub(crate) async fn register(State(app): State<App>, body: Bytes) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn register(
+    State(app): State<App>,
+    request: http::Request<Body>,
+) -> Result<Json<Value>, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = body::whole(&parts.headers, body, BODY_BYTES_MAX).await?;
     json::check_object(&body)?;
     let request: Request =
         serde_json::from_slice(&body).map_err(|error| ApiError::bad_json(error.to_string()))?;

@@ -16,6 +16,9 @@ mod whoami;
 
 use axum::Router;
 
+pub(crate) use deactivate::close_account;
+pub(super) use register::token_stage;
+
 use crate::{App, Serve};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {

@@ -21,9 +21,9 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
         .serve(update_device::update_device)
 }
 
-/// Remove devices with everything that belongs to them. Keys and messages go first: if the server
-/// is killed in between, the devices are still there to be removed again.
-pub(super) async fn remove_devices(
+/// Remove devices with everything that belongs to them. Pushers, keys and messages go first: if the
+/// server is killed in between, the devices are still there to be removed again.
+pub(crate) async fn remove_devices(
     app: &App,
     user: &UserId,
     devices: &[OwnedDeviceId],
@@ -33,6 +33,7 @@ pub(super) async fn remove_devices(
         devices.iter().filter(|device| known.contains_key(*device)).cloned().collect();
     // In portions: a batch has a size limit.
     for portion in devices.chunks(100) {
+        app.notify.delete_pushers_of(user, portion).await?;
         app.e2ee.remove_devices(user, portion.iter().map(|device| &**device)).await?;
         app.accounts.delete_devices(user, portion).await?;
     }

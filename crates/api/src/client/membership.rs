@@ -14,7 +14,6 @@ mod unban_user;
 
 use axum::Router;
 use blaupause_rooms::{ChangeMembership, MembershipAction};
-use http::StatusCode;
 use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedRoomOrAliasId, RoomId};
 
 use crate::{ApiError, App, Serve, User};
@@ -40,7 +39,6 @@ async fn join(
     room: &RoomId,
     reason: Option<String>,
 ) -> Result<(), ApiError> {
-    must_be_active(user)?;
     let action = MembershipAction::Join;
     let mut change =
         ChangeMembership::own(room.to_owned(), user.user_id.clone(), action).because(reason);
@@ -61,14 +59,4 @@ pub(in crate::client) async fn room_of(
             Ok(app.rooms.resolve_alias(&alias).await?.room_id)
         }
     }
-}
-
-/// Refuse people whose account is suspended (client-server API, "Account suspension"): they read,
-/// leave and take back what they said, nothing more.
-pub(in crate::client) fn must_be_active(user: &User) -> Result<(), ApiError> {
-    if user.session.is_suspended {
-        let text = "this account is suspended";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "M_USER_SUSPENDED", text));
-    }
-    Ok(())
 }

@@ -1,3 +1,5 @@
+use std::io::ErrorKind;
+
 use blaupause_media::MediaError;
 use http::StatusCode;
 
@@ -20,6 +22,10 @@ impl From<MediaError> for ApiError {
             }
             MediaError::TooLarge { .. } => Self::too_large(text),
             MediaError::NoThumbnail(_) => Self::unknown(text),
+            MediaError::NoSpace => Self::disk_full(text),
+            MediaError::Folder(error) if error.kind() == ErrorKind::StorageFull => {
+                Self::disk_full(text)
+            }
             MediaError::Folder(error) => Self::internal(&error),
             MediaError::Data(error) => error.into(),
         }

@@ -1,4 +1,5 @@
 use blaupause_notify::NotifyError;
+use http::StatusCode;
 
 use crate::ApiError;
 
@@ -13,6 +14,14 @@ impl From<NotifyError> for ApiError {
                 Self::invalid_param(text)
             }
             NotifyError::TooLarge(_) => Self::too_large(text),
+            NotifyError::NotInThread => {
+                Self::new(StatusCode::BAD_REQUEST, "IO.ELEMENT.MSC4306.M_NOT_IN_THREAD", text)
+            }
+            NotifyError::UnsubscribedSince => {
+                let code = "IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION";
+                Self::new(StatusCode::CONFLICT, code, text)
+            }
+            NotifyError::Busy => Self::new(StatusCode::CONFLICT, "M_UNKNOWN", text),
             NotifyError::Accounts(error) => error.into(),
             NotifyError::Rooms(error) => error.into(),
             NotifyError::Data(error) => error.into(),

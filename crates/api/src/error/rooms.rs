@@ -14,6 +14,7 @@ impl From<RoomsError> for ApiError {
                 Self::not_found(text)
             }
             RoomsError::NotJoined | RoomsError::Forbidden(_) => Self::forbidden(text),
+            RoomsError::OnlyOwn => Self::suspended(),
             RoomsError::Refused(refusal) => refusal.into(),
             RoomsError::Invalid(_) => Self::invalid_param(text),
             RoomsError::BadContent(_) => Self::bad_json(text),

@@ -226,3 +226,35 @@ async fn guessing_passwords_is_slowed_down() {
     answer.refused(429, "M_LIMIT_EXCEEDED");
     assert!(answer.body["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0));
 }
+
+fn pusher(key: &str) -> Value {
+    json!({
+        "app_id": "org.example", "pushkey": key, "kind": "http", "lang": "en",
+        "app_display_name": "a", "device_display_name": "d",
+        "data": { "url": "https://push.example.org/_matrix/push/v1/notify" },
+    })
+}
+
+/// Spec: "POST /account/password": pushers of other devices end, the caller's own stays.
+#[tokio::test]
+async fn pushers_end_with_the_session_that_set_them() {
+    let server = Server::new().await;
+    let alice = server.user("alice").await;
+    let (phone, tablet) = (server.sign_in("alice").await, server.sign_in("alice").await);
+    for (who, key) in [(&alice, "own"), (&phone, "phone"), (&tablet, "tablet")] {
+        who.post("/v3/pushers/set", pusher(key)).await.ok();
+    }
+    let keys = || async {
+        let pushers = alice.get("/v3/pushers").await.ok();
+        let keys = pushers["pushers"].as_array().expect("a list").iter();
+        keys.map(|pusher| pusher["pushkey"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(keys().await, ["own", "phone", "tablet"]);
+    tablet.post("/v3/logout", json!({})).await.ok();
+    assert_eq!(keys().await, ["own", "phone"]);
+    let mut body = json!({ "new_password": "another horse" });
+    let session = alice.post("/v3/account/password", body.clone()).await.session();
+    body["auth"] = password_auth("alice", &session);
+    alice.post("/v3/account/password", body).await.ok();
+    assert_eq!(keys().await, ["own"]);
+}

@@ -31,6 +31,7 @@ pub struct Server {
     pub rooms: Rooms,
     pub data: Data,
     pub registry: Registry,
+    pub store: MemStore,
     _media: TempDir,
 }
 
@@ -83,8 +84,41 @@ impl Server {
     }
 
     pub async fn with(settings: blaupause_accounts::Settings) -> Self {
+        Self::with_api(settings, Settings::default()).await
+    }
+
+    /// A server whose HTTP side is set up in another way, too.
+    pub async fn with_api(settings: blaupause_accounts::Settings, api: Settings) -> Self {
+        Self::build(settings, api, Default::default()).await
+    }
+
+    /// A server with other notifications.
+    pub async fn with_notify(notify: blaupause_notify::Settings) -> Self {
+        Self::build(settings(), Settings::default(), notify).await
+    }
+
+    async fn build(
+        settings: blaupause_accounts::Settings,
+        api: Settings,
+        notify: blaupause_notify::Settings,
+    ) -> Self {
+        Self::over(MemStore::new(), settings, api, notify).await
+    }
+
+    /// The server as it is after a restart: what is stored, and nothing in memory.
+    pub async fn restarted(&self) -> Self {
+        let store = self.store.copy();
+        Self::over(store, settings(), Settings::default(), Default::default()).await
+    }
+
+    async fn over(
+        store: MemStore,
+        settings: blaupause_accounts::Settings,
+        api: Settings,
+        notify: blaupause_notify::Settings,
+    ) -> Self {
         let name = server_name!("example.org");
-        let db = Db::Mem(MemStore::new());
+        let db = Db::Mem(store.clone());
         let data = Data::open(db, name, Env::manual(START_MS)).await.expect("an empty store");
         let accounts = Accounts::new(data.clone(), settings);
         let rooms = Rooms::new(data.clone(), accounts.clone(), Default::default());
@@ -94,7 +128,7 @@ impl Server {
             blaupause_media::Settings { path: folder.path().to_owned(), ..Default::default() };
         let media =
             Media::open(data.clone(), media_settings).await.expect("the folder can be written");
-        let notify = Notify::new(data.clone(), accounts.clone(), rooms.clone());
+        let notify = Notify::with(data.clone(), accounts.clone(), rooms.clone(), notify);
         let sync =
             Sync::new(data.clone(), accounts.clone(), rooms.clone(), e2ee.clone(), notify.clone());
         let mut registry = Registry::default();
@@ -107,10 +141,18 @@ impl Server {
             media,
             sync,
             notify,
-            settings: Settings::default(),
+            settings: api,
             metrics,
         });
-        Self { router: blaupause_api::router(app), accounts, rooms, data, registry, _media: folder }
+        Self {
+            router: blaupause_api::router(app),
+            accounts,
+            rooms,
+            data,
+            registry,
+            store,
+            _media: folder,
+        }
     }
 
     /// Send a request as it is.

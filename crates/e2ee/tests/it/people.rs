@@ -11,6 +11,8 @@ use vodozemac::olm;
 /// A server's keys and the people on it.
 pub struct World {
     pub e2ee: E2ee,
+    pub data: Data,
+    pub store: MemStore,
     accounts: Accounts,
 }
 
@@ -24,7 +26,8 @@ pub struct Device {
 impl World {
     pub async fn new() -> Self {
         let env = Env::manual(1_000_000);
-        let data = Data::open(Db::Mem(MemStore::new()), server_name!("example.org"), env)
+        let store = MemStore::new();
+        let data = Data::open(Db::Mem(store.clone()), server_name!("example.org"), env)
             .await
             .expect("an empty store opens");
         let settings = Settings {
@@ -33,7 +36,23 @@ impl World {
             ..Settings::default()
         };
         let accounts = Accounts::new(data.clone(), settings);
-        Self { e2ee: E2ee::new(data, accounts.clone()), accounts }
+        Self { e2ee: E2ee::new(data.clone(), accounts.clone()), data, store, accounts }
+    }
+
+    /// Reads and commits of an action, printed and held to a budget.
+    pub async fn budget<T>(
+        &self,
+        what: &str,
+        most: (u64, u64),
+        action: impl Future<Output = T>,
+    ) -> T {
+        let before = self.store.round_trips();
+        let done = action.await;
+        let after = self.store.round_trips();
+        let spent = (after.0 - before.0, after.1 - before.1);
+        println!("budget: {what}: {spent:?} of {most:?} (reads, commits)");
+        assert!(spent.0 <= most.0 && spent.1 <= most.1, "{what}: {spent:?} of {most:?}");
+        done
     }
 
     pub async fn device(&self, name: &str) -> Device {

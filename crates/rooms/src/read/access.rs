@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use blaupause_data::{
     Event, Found, Member, Part, Place, ReadSet,
     rows::{HeadRow, RoomHead, UserRoom, UserRoomRow},
+    try_together,
 };
 use blaupause_graph::{EventNo, StateRoot};
 use ruma::{OwnedRoomId, RoomId, events::room::history_visibility::HistoryVisibility};
@@ -52,7 +53,7 @@ impl Rooms {
     }
 
     /// As [`Rooms::access`] for many rooms: those that may be read, in the order asked. One round
-    /// trip for the rooms that the reader is joined to.
+    /// trip for the rooms that the reader is joined to, a few more if there are others.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -73,22 +74,28 @@ impl Rooms {
         let names = self.key_numbers().ask(&mut want, names);
         let got = want.run(data).await?;
         self.key_numbers().answer(names, &got)?;
-        let mut found = Vec::new();
+        let mut known = Vec::new();
         for ((room, part), (head, mine)) in rooms.iter().zip(parts).zip(slots) {
             let Some(head) = got.one(head)?.filter(|head| head.room_id == *room) else { continue };
             let mine = got.one(mine)?.filter(|mine| mine.room_id == *room && !mine.forgotten);
-            let Some(reach) = self.reach(part, &head, mine.as_ref()).await? else { continue };
-            found.push(RoomAccess {
-                rooms: self.clone(),
-                reader: reader.clone(),
-                room: room.clone(),
-                part,
-                head: head.value,
-                membership: mine.map(|mine| mine.value.membership),
-                reach,
-            });
+            known.push((part, head.value, mine));
         }
-        Ok(found)
+        let reaches = known.iter().map(|(part, head, mine)| self.reach(*part, head, mine.as_ref()));
+        let reaches = data.in_waves(try_together(reaches)).await?;
+        let with_reach = known.into_iter().zip(reaches);
+        Ok(with_reach
+            .filter_map(|((part, head, mine), reach)| {
+                Some(RoomAccess {
+                    rooms: self.clone(),
+                    reader: reader.clone(),
+                    room: head.room_id.clone(),
+                    part,
+                    head,
+                    membership: mine.map(|mine| mine.value.membership),
+                    reach: reach?,
+                })
+            })
+            .collect())
     }
 
     /// How far somebody may read; `None`: not at all.

@@ -1,10 +1,16 @@
 //! What others said about an event: edits, threads, references (client-server API, "Aggregations
 //! of child events").
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroUsize,
+    sync::Arc,
+};
 
-use blaupause_data::{Event, Many, Order, Part, ReadSet, rows::RelationRow};
+use blaupause_data::{Data, Event, Many, Order, Part, ReadSet, StreamPos, rows::RelationRow};
 use blaupause_graph::EventNo;
+use lru::LruCache;
+use parking_lot::Mutex;
 use ruma::OwnedUserId;
 use serde::Deserialize;
 
@@ -29,9 +35,15 @@ const THREAD_COUNTED_MAX: u32 = 1_000;
 const THREAD_LOADED_MAX: usize = 200;
 /// References to an event that are listed.
 const REFERENCES_MAX: usize = 100;
+/// Children that are loaded for all events of a page. Where there are more each event has its
+/// share, and at least [`SHARE_MIN`] of each kind.
+const PAGE_CHILDREN_MAX: usize = 4_000;
+const SHARE_MIN: usize = 5;
+/// Pages whose families are remembered (some 100 bytes each, unless many events are related).
+const FAMILIES_MAX: NonZeroUsize = NonZeroUsize::new(2_000).expect("not zero");
 
 /// The children of one event that matter for its bundle, oldest first.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Children {
     pub edits: Vec<EventNo>,
     /// The newest replies in the event's thread.
@@ -56,13 +68,16 @@ impl Children {
     }
 
     fn bounded(mut self) -> Self {
-        let keep_newest = |list: &mut Vec<EventNo>, max: usize| {
-            list.drain(..list.len().saturating_sub(max));
-        };
         keep_newest(&mut self.edits, EDITS_MAX);
         keep_newest(&mut self.thread, THREAD_LOADED_MAX);
         self.references.truncate(REFERENCES_MAX);
         self
+    }
+
+    fn cut_to(&mut self, share: usize) {
+        keep_newest(&mut self.edits, share);
+        keep_newest(&mut self.thread, share);
+        self.references.truncate(share);
     }
 
     /// Events that have to be at hand to make the bundle.
@@ -71,8 +86,52 @@ impl Children {
     }
 }
 
+fn keep_newest(list: &mut Vec<EventNo>, max: usize) {
+    list.drain(..list.len().saturating_sub(max));
+}
+
+/// Keep what is loaded for a page within bounds, however many children its events have.
+fn share_out(family: &mut Family) {
+    let all: usize = family.values().map(|children| children.needed().count()).sum();
+    if all <= PAGE_CHILDREN_MAX {
+        return;
+    }
+    // Three kinds each.
+    let share = (PAGE_CHILDREN_MAX / (3 * family.len().max(1))).max(SHARE_MIN);
+    for children in family.values_mut() {
+        children.cut_to(share);
+    }
+}
+
 /// Children by event.
 pub(crate) type Family = HashMap<EventNo, Children>;
+
+/// Families of pages that were told lately: a page goes to every member who is there.
+pub(crate) struct Families(Mutex<LruCache<PageKey, (StreamPos, Arc<Family>)>>);
+
+/// A room, and events of it.
+type PageKey = (Part, Vec<EventNo>);
+
+impl Default for Families {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(FAMILIES_MAX)))
+    }
+}
+
+impl Families {
+    /// The children of these events, if nothing was appended to the room since they were read.
+    pub(crate) fn get(&self, data: &Data, part: Part, events: &[EventNo]) -> Option<Arc<Family>> {
+        let version = data.newest_event(part)?;
+        let mut known = self.0.lock();
+        let (read_at, family) = known.get(&(part, events.to_vec()))?;
+        (*read_at == version).then(|| Arc::clone(family))
+    }
+
+    /// `version`: the room's newest event, as it was before the children were read.
+    pub(crate) fn put(&self, part: Part, events: Vec<EventNo>, version: StreamPos, family: Family) {
+        self.0.lock().put((part, events), (version, Arc::new(family)));
+    }
+}
 
 /// Scans that are under way.
 pub(crate) struct AskedFamily(Vec<(Vec<EventNo>, Many<RelationRow>)>);
@@ -121,6 +180,7 @@ impl Rooms {
         let mut family: Family =
             family.into_iter().map(|(target, children)| (target, children.bounded())).collect();
         self.crowded(part, &crowded, &mut family).await?;
+        share_out(&mut family);
         Ok(family)
     }
 
@@ -182,7 +242,7 @@ pub(crate) struct Thread<'e> {
 
 /// Everything at hand that bundles are made of.
 pub(crate) struct Bundler<'e> {
-    pub events: &'e HashMap<EventNo, std::sync::Arc<Event>>,
+    pub events: &'e HashMap<EventNo, Arc<Event>>,
     pub family: &'e Family,
     pub lens: &'e Lens,
     pub user: &'e OwnedUserId,

@@ -77,14 +77,21 @@ impl EventInRoom {
         // Seen before the timeline is: what comes later lies behind this gap.
         let newest = access.newest_gap();
         let search = |from, dir, limit| Search { from, to: None, dir, limit, filter };
-        let earlier = access.find(search(place, Direction::Backward, before)).await?;
-        // The event itself comes first in this direction.
-        let next = access.entries(place, None, Direction::Forward, 2).await?;
-        let next = next.rows.get(1).map(|(place, _)| *place);
-        let later = match next {
-            Some(next) => access.find(search(next, Direction::Forward, after)).await?,
-            None => super::timeline::Found::default(),
-        };
+        // Boxed: two searches side by side are much for a stack.
+        let later = Box::pin(async {
+            // The event itself comes first in this direction.
+            let next = access.entries(place, None, Direction::Forward, 2).await?;
+            let next = next.rows.get(1).map(|(place, _)| *place);
+            let later = match next {
+                Some(next) => access.find(search(next, Direction::Forward, after)).await?,
+                None => super::timeline::Found::default(),
+            };
+            Ok::<_, RoomsError>((next, later))
+        });
+        let earlier = Box::pin(access.find(search(place, Direction::Backward, before)));
+        let both = async { tokio::join!(earlier, later) };
+        let (earlier, later) = access.rooms.data().in_waves(both).await;
+        let (earlier, (next, later)) = (earlier?, later?);
         let oldest = earlier.events.last().and_then(|event| event.place);
         let start = earlier.next.or(oldest).unwrap_or(place);
         let end = match (after, next) {

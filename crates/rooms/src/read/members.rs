@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use blaupause_data::{
-    LIMITS, Member, Order, ReadSet,
+    Member,
     rows::{MemberRow, RoomMember},
 };
 use ruma::OwnedUserId;
@@ -11,6 +11,9 @@ use serde_json::value::RawValue;
 
 use super::{RoomAccess, token, visibility::membership_in};
 use crate::RoomsError;
+
+/// Members of each membership that are told of.
+const MEMBERS_MAX: u32 = 1_000_000;
 
 /// Which members. With both `membership` and `not_membership` it is enough to fit one of them
 /// (client-server API, `GET /rooms/{roomId}/members`).
@@ -82,20 +85,11 @@ impl RoomAccess {
 
     async fn current_members(&self, query: &MembersQuery) -> Result<Vec<RoomMember>, RoomsError> {
         let all = [Member::Join, Member::Invite, Member::Knock, Member::Leave, Member::Ban];
-        let mut want = ReadSet::new();
-        let slots: Vec<_> = all
-            .into_iter()
-            .filter(|member| query.fits(*member))
-            .map(|member| {
-                let (order, limit) = (Order::Forward, LIMITS.scan_rows_max);
-                want.prefix::<MemberRow>(self.part, &(member as u8), order, limit)
-            })
-            .collect();
-        let got = want.run(self.rooms.data()).await?;
-        let mut rows = Vec::new();
-        for slot in slots {
-            rows.extend(got.many(slot)?.rows.into_iter().map(|(_, row)| row.value));
-        }
-        Ok(rows)
+        let wanted = all.into_iter().filter(|member| query.fits(*member));
+        let prefixes: Vec<u8> = wanted.map(|member| member as u8).collect();
+        let lists: Vec<_> = prefixes.iter().map(|prefix| (self.part, prefix)).collect();
+        let pages = self.rooms.data().lists_all::<MemberRow, _>(&lists, MEMBERS_MAX).await?;
+        let rows = pages.into_iter().flat_map(|page| page.rows);
+        Ok(rows.map(|(_, row)| row.value).collect())
     }
 }

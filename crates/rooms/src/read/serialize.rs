@@ -82,6 +82,8 @@ struct Page<'a> {
     joined_until: Option<JoinedUntil>,
     room_id: &'a RoomId,
     events: &'a [Arc<Event>],
+    /// Nothing in the room is newer than these, and none between them is left out.
+    is_newest: bool,
 }
 
 impl RoomAccess {
@@ -100,6 +102,7 @@ impl RoomAccess {
             joined_until: Some(self.joined_until()),
             room_id: &self.room,
             events,
+            is_newest: false,
         };
         self.rooms.tell(page).await
     }
@@ -119,6 +122,10 @@ impl Rooms {
     /// Events in the form of sync answers: without `room_id`, with `unsigned` for the reader.
     /// Which events the user may see is the caller's care: [`Rooms::visible_events`].
     ///
+    /// `is_newest` says that nothing in the room is newer than these events and that none between
+    /// them is left out: then what relates to one of them is among them, and need not be looked
+    /// for.
+    ///
     /// # Errors
     /// The store cannot be read.
     pub async fn serialize_for_sync(
@@ -127,6 +134,7 @@ impl Rooms {
         device: Option<&DeviceId>,
         room: &RoomId,
         events: &[Arc<Event>],
+        is_newest: bool,
     ) -> Result<Vec<Box<RawValue>>, RoomsError> {
         let page = Page {
             reader: Reader::new(user.to_owned(), device.map(ToOwned::to_owned)),
@@ -135,6 +143,7 @@ impl Rooms {
             joined_until: None,
             room_id: room,
             events,
+            is_newest,
         };
         self.tell(page).await
     }
@@ -184,13 +193,25 @@ impl Rooms {
         // State events have no bundles (client-server API, "Aggregations of child events").
         let targets: Vec<_> =
             events.iter().filter(|event| event.state_key.is_none()).map(|event| event.no).collect();
-        let family = bundle::ask(&mut want, page.part, &targets);
+        // Whatever relates to an event comes after it.
+        let is_childless = page.is_newest
+            && !events.iter().any(|event| event.stored.pdu.contains("\"m.relates_to\""));
+        let known = if is_childless || targets.is_empty() {
+            Some(Arc::default())
+        } else {
+            self.families().get(self.data(), page.part, &targets)
+        };
+        let asked = match &known {
+            Some(_) => None,
+            None => Some(bundle::ask(&mut want, page.part, &targets)),
+        };
         let mut txns: Vec<(EventNo, One<EventTxnRow>)> = Vec::new();
         if page.reader.device.is_some() {
             for event in events.iter().filter(|event| event.sender == page.reader.user) {
                 txns.push((event.no, want.get::<EventTxnRow>(page.part, &event.no)));
             }
         }
+        let version = self.data().newest_event(page.part);
         let got = want.run(self.data()).await?;
         let mut sent = HashMap::new();
         for (no, slot) in txns {
@@ -198,7 +219,18 @@ impl Rooms {
                 sent.insert(no, row.value);
             }
         }
-        Ok((self.family(page.part, family, &got).await?, sent))
+        let family = match (known, asked) {
+            (Some(known), _) => (*known).clone(),
+            (None, Some(asked)) => {
+                let family = self.family(page.part, asked, &got).await?;
+                if let Some(version) = version {
+                    self.families().put(page.part, targets, version, family.clone());
+                }
+                family
+            }
+            (None, None) => Family::new(),
+        };
+        Ok((family, sent))
     }
 
     /// Load the events that `events` refer to, and learn whether the reader may see them.
@@ -341,8 +373,7 @@ fn client_json(
     room: Option<&OwnedRoomId>,
     unsigned: &Unsigned<'_>,
 ) -> Box<RawValue> {
-    let unsigned = serde_json::to_string(unsigned).expect("plain data is JSON");
-    event.client_json(room, Some(&unsigned))
+    event.client_json(room, Some(unsigned))
 }
 
 fn raw(value: &impl Serialize) -> Box<RawValue> {

@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 
-use blaupause_data::{Event, LIMITS, Order, ReadSet, rows::StateKeyNoRow};
-use blaupause_graph::{EventNo, StateRoot};
+use blaupause_data::{Event, Order, Part, ReadSet, rows::StateKeyNoRow};
+use blaupause_graph::{EventNo, StateKeyNo, StateRoot};
 use ruma::{OwnedUserId, events::StateEventType};
 use serde_json::value::RawValue;
 
 use super::RoomAccess;
-use crate::RoomsError;
+use crate::{Rooms, RoomsError};
 
 const MEMBER: &str = "m.room.member";
 /// Events that are read in one go: a room may have 100,000 members.
 const STEP_EVENTS: usize = 2_000;
+/// State keys of a room that are looked at where members are left out.
+const STATE_KEYS_MAX: u32 = 1_000_000;
 
 impl RoomAccess {
     /// The whole state.
@@ -77,19 +79,7 @@ impl RoomAccess {
         &self,
         state: StateRoot,
     ) -> Result<Vec<Arc<Event>>, RoomsError> {
-        let member = MEMBER.to_owned();
-        let (none, all) = (Bound::<&String>::Unbounded, LIMITS.scan_rows_max);
-        let mut want = ReadSet::new();
-        let slots = [(none, Bound::Excluded(&member)), (Bound::Excluded(&member), none)].map(
-            |(from, to)| want.range::<StateKeyNoRow>(self.part, from, to, Order::Forward, all),
-        );
-        let got = want.run(self.rooms.data()).await?;
-        let mut keys = Vec::new();
-        for slot in slots {
-            keys.extend(got.many(slot)?.rows.into_iter().map(|(_, number)| number.value));
-        }
-        let found = self.rooms.data().state_get(self.part, state, &keys).await?;
-        self.load(found.into_iter().flatten().collect()).await
+        self.rooms.state_without_members(self.part, state).await
     }
 
     /// The member events of some users at a state.
@@ -98,12 +88,8 @@ impl RoomAccess {
         state: StateRoot,
         users: BTreeSet<OwnedUserId>,
     ) -> Result<Vec<Arc<Event>>, RoomsError> {
-        let names =
-            users.into_iter().map(|user| (self.part, (MEMBER.to_owned(), user.to_string())));
-        let numbers = self.rooms.key_numbers().get(self.rooms.data(), names).await?;
-        let numbers: Vec<_> = numbers.into_iter().flatten().collect();
-        let found = self.rooms.data().state_get(self.part, state, &numbers).await?;
-        self.load(found.into_iter().flatten().collect()).await
+        let users: Vec<_> = users.into_iter().collect();
+        self.rooms.member_events_at(self.part, state, &users).await
     }
 
     /// Events of this room by number, a bounded number at a time.
@@ -114,5 +100,91 @@ impl RoomAccess {
             events.extend(self.rooms.data().events(&wanted).await?.into_iter().flatten());
         }
         Ok(events)
+    }
+}
+
+impl Rooms {
+    /// All events of a state but those of members; cheap however many members there are. Whether
+    /// somebody may see them is the caller's care.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn state_without_members(
+        &self,
+        room: Part,
+        state: StateRoot,
+    ) -> Result<Vec<Arc<Event>>, RoomsError> {
+        let member = MEMBER.to_owned();
+        let mut want = ReadSet::new();
+        let (all, order) = (STATE_KEYS_MAX, Order::Forward);
+        let none = Bound::<&String>::Unbounded;
+        let before = want.range::<StateKeyNoRow>(room, none, Bound::Excluded(&member), order, all);
+        let from = Bound::Excluded(&member);
+        let behind = want.range::<StateKeyNoRow>(room, from, none, order, all);
+        let got = want.run(self.data()).await?;
+        let (before, behind) = (got.many(before)?, got.many(behind)?);
+        let mut keys = Vec::new();
+        for (mut page, end) in [(before, Bound::Excluded(&member)), (behind, none)] {
+            loop {
+                let last = page.rows.last().map(|(key, _)| key.clone());
+                keys.extend(page.rows.into_iter().map(|(_, number)| number.value));
+                let (true, Some(last)) = (page.more && keys.len() < all as usize, last) else {
+                    break;
+                };
+                // One answer of the store is full: go on behind it.
+                let mut want = ReadSet::new();
+                let from = Bound::Excluded(&last);
+                let next = want.range::<StateKeyNoRow>(room, from, end, order, all);
+                page = want.run(self.data()).await?.many(next)?;
+            }
+        }
+        self.events_at(room, state, &keys).await
+    }
+
+    /// The member events of some users at a state; those who have none are left out. Whether
+    /// somebody may see them is the caller's care.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn member_events_at(
+        &self,
+        room: Part,
+        state: StateRoot,
+        users: &[impl ToString],
+    ) -> Result<Vec<Arc<Event>>, RoomsError> {
+        let names = users.iter().map(|user| (MEMBER.to_owned(), user.to_string())).collect();
+        self.state_events_at(room, state, names).await
+    }
+
+    /// Events of a state by type and state key; those that are not there are left out. Whether
+    /// somebody may see them is the caller's care.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn state_events_at(
+        &self,
+        room: Part,
+        state: StateRoot,
+        keys: Vec<(String, String)>,
+    ) -> Result<Vec<Arc<Event>>, RoomsError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names = keys.into_iter().map(|key| (room, key));
+        let numbers = self.key_numbers().get(self.data(), names).await?;
+        let numbers: Vec<_> = numbers.into_iter().flatten().collect();
+        self.events_at(room, state, &numbers).await
+    }
+
+    /// The events of some state keys at a state.
+    async fn events_at(
+        &self,
+        room: Part,
+        state: StateRoot,
+        keys: &[StateKeyNo],
+    ) -> Result<Vec<Arc<Event>>, RoomsError> {
+        let found = self.data().state_get(room, state, keys).await?;
+        let numbers: Vec<_> = found.into_iter().flatten().map(|no| (room, no)).collect();
+        Ok(self.data().events(&numbers).await?.into_iter().flatten().collect())
     }
 }

@@ -38,10 +38,9 @@ pub(crate) struct Found {
     pub next: Option<Place>,
 }
 
-/// Entries in one direction and whether there are more.
+/// Entries in one direction.
 pub(crate) struct Entries {
     pub rows: Vec<(Place, TimelineEntry)>,
-    pub more: bool,
 }
 
 impl RoomAccess {
@@ -88,7 +87,7 @@ impl RoomAccess {
         };
         let page = want.run(self.rooms.data()).await?.many(slot)?;
         let rows = page.rows.into_iter().map(|(place, row)| (place, row.value)).collect();
-        Ok(Entries { rows, more: page.more })
+        Ok(Entries { rows })
     }
 
     /// Events from a gap on that the reader may see and that pass the filter.

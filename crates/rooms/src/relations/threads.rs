@@ -8,27 +8,27 @@ use std::{
 
 use blaupause_data::{Event, Order, Place, ReadSet, rows::RelationRow};
 use blaupause_graph::EventNo;
-use ruma::{OwnedEventId, api::Direction};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
     RoomsError,
     read::{RoomAccess, page_limit, parse_gap},
-    relates::relation_in,
+    relates::THREAD,
+    rows::{ThreadReply, ThreadReplyRow},
 };
 
 /// Threads that are given when the client does not say how many.
 const LIMIT_DEFAULT: u64 = 20;
-/// Timeline entries that one request looks at. Beyond that the answer may be short, or empty,
-/// with a token to go on from.
-const LOOK_MAX: usize = 2_000;
-/// Timeline entries that are looked at in one go.
-const LOOK_STEP: usize = 500;
+/// Replies that one request looks at. Beyond that the answer may be short, or empty, with a token
+/// to go on from.
+const LOOK_MAX: usize = 10_000;
+/// Replies that are looked at in one go.
+const LOOK_STEP: u32 = 500;
+/// Newest replies of a thread that are loaded to find one that the reader may see.
+const LOADED_REPLIES_MAX: usize = 20;
 /// Replies behind the page's start that are looked at to see whether a thread was given before.
 const LATER_REPLIES_MAX: u32 = 20;
-
-const THREAD: &str = "m.thread";
 
 /// Which threads.
 #[derive(Clone, Debug, Default)]
@@ -47,12 +47,6 @@ pub struct Threads {
     pub next_batch: Option<String>,
 }
 
-/// A reply and the root that it names.
-struct Reply {
-    place: Place,
-    root: OwnedEventId,
-}
-
 impl RoomAccess {
     /// The threads of the room.
     ///
@@ -64,16 +58,19 @@ impl RoomAccess {
         let limit = page_limit(query.limit.unwrap_or(LIMIT_DEFAULT)).max(1);
         let mut seen = HashSet::new();
         let mut threads = Threads { chunk: Vec::new(), next_batch: None };
-        for _ in 0..LOOK_MAX / LOOK_STEP {
-            let (replies, next) = self.replies_before(from).await?;
-            let new: Vec<_> =
-                replies.into_iter().filter(|reply| seen.insert(reply.root.clone())).collect();
-            for (place, json) in self.roots(new, start, query.participated).await? {
-                if threads.chunk.len() == limit {
-                    return Ok(threads);
+        for _ in 0..LOOK_MAX / LOOK_STEP as usize {
+            let (mut replies, next) = self.replies_before(from).await?;
+            replies.retain(|(_, reply)| !seen.contains(&reply.root));
+            let mut new = self.shown_replies(replies).await?;
+            new.retain(|(_, reply)| seen.insert(reply.root));
+            for some in new.chunks(limit) {
+                for (place, json) in self.roots(some, start, query.participated).await? {
+                    if threads.chunk.len() == limit {
+                        return Ok(threads);
+                    }
+                    threads.chunk.push(json);
+                    threads.next_batch = Some(place.to_token());
                 }
-                threads.chunk.push(json);
-                threads.next_batch = Some(place.to_token());
             }
             threads.next_batch = next.map(Place::to_token);
             match next {
@@ -84,21 +81,41 @@ impl RoomAccess {
         Ok(threads)
     }
 
-    /// Replies in threads that the reader may see, newest first, and the gap to go on from.
-    async fn replies_before(&self, from: Place) -> Result<(Vec<Reply>, Option<Place>), RoomsError> {
-        let entries = self.entries(from, None, Direction::Backward, LOOK_STEP).await?;
-        let next = entries.rows.last().filter(|_| entries.more).map(|(place, _)| *place);
-        let numbers: Vec<_> = entries.rows.iter().map(|(_, entry)| (self.part, entry.no)).collect();
-        let events = self.rooms.data().events(&numbers).await?;
-        let replies: Vec<_> = events
-            .into_iter()
-            .flatten()
-            .filter_map(|event| Some((root_of(&event)?, event)))
-            .collect();
-        let shown = self.countable(replies.iter().map(|(_, event)| event)).await?;
-        let replies = replies.into_iter().filter(|(_, event)| shown.contains(&event.no));
-        let replies = replies.filter_map(|(root, event)| Some(Reply { place: event.place?, root }));
-        Ok((replies.collect(), next))
+    /// Replies before a gap, newest first, and the gap to go on from. One round trip.
+    async fn replies_before(
+        &self,
+        from: Place,
+    ) -> Result<(Vec<(Place, ThreadReply)>, Option<Place>), RoomsError> {
+        let last = self.last_place();
+        let end = match &last {
+            Some(last) if *last < from => Bound::Included(last),
+            _ => Bound::Excluded(&from),
+        };
+        let mut want = ReadSet::new();
+        let (start, order) = (Bound::<&Place>::Unbounded, Order::Backward);
+        let slot = want.range::<ThreadReplyRow>(self.part, start, end, order, LOOK_STEP);
+        let page = want.run(self.rooms.data()).await?.many(slot)?;
+        let rows: Vec<_> = page.rows.into_iter().map(|(place, row)| (place, row.value)).collect();
+        let next = rows.last().filter(|_| page.more).map(|(place, _)| *place);
+        Ok((rows, next))
+    }
+
+    /// Those of the replies that count for this reader; of each thread only the newest are looked
+    /// at.
+    async fn shown_replies(
+        &self,
+        mut replies: Vec<(Place, ThreadReply)>,
+    ) -> Result<Vec<(Place, ThreadReply)>, RoomsError> {
+        let mut looked_at: HashMap<EventNo, usize> = HashMap::new();
+        replies.retain(|(_, reply)| {
+            let count = looked_at.entry(reply.root).or_default();
+            *count += 1;
+            *count <= LOADED_REPLIES_MAX
+        });
+        let events = self.load(replies.iter().map(|(_, reply)| reply.no).collect()).await?;
+        let shown = self.countable(events.iter()).await?;
+        replies.retain(|(_, reply)| shown.contains(&reply.no));
+        Ok(replies)
     }
 
     /// Those replies that count for this reader.
@@ -119,15 +136,18 @@ impl RoomAccess {
     /// The roots of threads as the reader sees them, in the order of the replies given.
     async fn roots(
         &self,
-        replies: Vec<Reply>,
+        replies: &[(Place, ThreadReply)],
         start: Option<Place>,
         participated: bool,
     ) -> Result<Vec<(Place, Box<RawValue>)>, RoomsError> {
-        let ids: Vec<_> = replies.iter().map(|reply| reply.root.clone()).collect();
-        let mut roots = Vec::new();
-        for (reply, root) in replies.iter().zip(self.events_by_id(&ids).await?) {
-            roots.extend(root.map(|root| (reply.place, root.event)));
-        }
+        let places: HashMap<EventNo, Place> =
+            replies.iter().map(|(place, reply)| (reply.root, *place)).collect();
+        let events = self.load(replies.iter().map(|(_, reply)| reply.root).collect()).await?;
+        let until = self.joined_until();
+        let lens = self.rooms.lens(&self.reader.user, self.part, until, &events).await?;
+        let seen = events.into_iter().filter(|root| self.reaches(root) && lens.sees(root));
+        let mut roots: Vec<_> =
+            seen.filter_map(|root| Some((*places.get(&root.no)?, root))).collect();
         if let Some(start) = start {
             let numbers: Vec<_> = roots.iter().map(|(_, root)| root.no).collect();
             let given = self.given_before(&numbers, start).await?;
@@ -176,16 +196,6 @@ impl RoomAccess {
         let shown = self.countable(replies.iter()).await?;
         Ok(later.into_iter().filter(|(no, _)| shown.contains(no)).map(|(_, root)| root).collect())
     }
-}
-
-/// The root of the thread that an event is a reply in.
-pub(crate) fn root_of(event: &Event) -> Option<OwnedEventId> {
-    // Most events are in no thread: look before parsing.
-    if event.state_key.is_some() || !event.stored.pdu.contains(THREAD) {
-        return None;
-    }
-    let (rel_type, root) = relation_in(event.content())?;
-    (rel_type == THREAD).then_some(root)
 }
 
 fn reader_took_part(json: &RawValue) -> bool {

@@ -198,7 +198,8 @@ async fn sync_gets_the_same_without_the_room() {
     let id = server.say(&alice, &room, "x").await.expect("sent");
     relate(&server, &alice, &room, "m.replace", &id, "edited").await;
     let timeline = server.timeline(&room).await;
-    let told = server.rooms.serialize_for_sync(&bob, None, &room, &timeline).await.expect("reads");
+    let told =
+        server.rooms.serialize_for_sync(&bob, None, &room, &timeline, false).await.expect("reads");
     let told = parsed(&told);
     assert_eq!(told.len(), timeline.len());
     let seen = told.iter().find(|event| event["event_id"] == id.as_str()).expect("there");

@@ -1,4 +1,5 @@
 //! Rooms on the in-memory store.
+#![expect(clippy::large_futures, reason = "a test waits for few futures at a time")]
 
 mod aliases;
 mod budgets;
@@ -18,4 +19,5 @@ mod searching;
 mod send;
 mod spaces;
 mod state;
+mod stored;
 mod upgrade;

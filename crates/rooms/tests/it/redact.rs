@@ -21,7 +21,8 @@ async fn a_redaction_removes_the_content_in_every_version() {
         assert_eq!(target.content().get(), "{}");
         assert_eq!(target.stored.redacted_by, Some(last.no));
         assert_eq!(last.stored.event_id, redaction);
-        let shown: Value = serde_json::from_str(last.client_json(None, None).get()).expect("JSON");
+        let shown: Value =
+            serde_json::from_str(last.client_json(None, None::<()>).get()).expect("JSON");
         assert_eq!(shown["redacts"], json!(event));
         // The event is still what its id says: the rest of the room can be sent on top of it.
         server.say(&alice, &room, "next").await.expect("sent");
@@ -127,6 +128,7 @@ async fn a_repeated_redaction_is_one_event() {
         reason: Some("spam".to_owned()),
         transaction: Some(transaction_of("1")),
         timestamp: None,
+        own_only: false,
     };
     let first = server.rooms.redact(redact.clone()).await.expect("redacted");
     assert_eq!(server.rooms.redact(redact).await.expect("redacted"), first);

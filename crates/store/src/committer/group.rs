@@ -2,46 +2,33 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
-use super::Engine;
+use super::Stored;
 use crate::{
-    Batch, CommitError, Key, LIMITS, Op, Pre, StoreError, StreamPos, Table,
+    Batch, CommitError, Key, LIMITS, Op, Pre, StreamPos, Table,
     batch::{stamp, version_of},
 };
 
 /// What a group writes: the last value of every row it touches, `None` for removed rows.
 pub(crate) type Overlay = BTreeMap<(Table, Key), Option<Bytes>>;
 
+/// The stored version of every row that a precondition names; `None` if there is no such row.
+pub(crate) type Versions = HashMap<(Table, Key), Option<u64>>;
+
 /// What rows were in the overlay before a batch changed them, oldest first.
 type Undo = Vec<((Table, Key), Option<Option<Bytes>>)>;
 
 /// Batches that will be written together. Later ones see earlier ones through the overlay.
-pub(super) struct Group<'a, E> {
+pub(crate) struct Group<'a, E> {
     engine: &'a E,
-    /// Versions in the engine of all rows that preconditions name, read in one go.
-    stored: HashMap<(Table, Key), Option<u64>>,
+    stored: Versions,
     rows: Overlay,
     last: StreamPos,
 }
 
-impl<'a, E: Engine> Group<'a, E> {
-    /// A group for these batches, after position `last`.
-    pub fn load<'b>(
-        engine: &'a E,
-        batches: impl Iterator<Item = &'b Batch>,
-        last: StreamPos,
-    ) -> Result<Self, StoreError> {
-        let mut stored: HashMap<(Table, Key), Option<u64>> = HashMap::new();
-        for pre in batches.flat_map(|batch| &batch.pre) {
-            if let Pre::Absent { t, k } | Pre::Version { t, k, .. } = pre {
-                stored.insert((*t, k.clone()), None);
-            }
-        }
-        if !stored.is_empty() {
-            let rows: Vec<_> = stored.keys().cloned().collect();
-            let versions = engine.versions(&rows)?;
-            stored = rows.into_iter().zip(versions).collect();
-        }
-        Ok(Self { engine, stored, rows: Overlay::new(), last })
+impl<'a, E: Stored> Group<'a, E> {
+    /// A group after position `last`.
+    pub fn new(engine: &'a E, stored: Versions, last: StreamPos) -> Self {
+        Self { engine, stored, rows: Overlay::new(), last }
     }
 
     /// Add a batch that is within the limits. If it fails, the group is as if it had never been.

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Committer, Engine, Overlay};
+use super::{Committer, Engine, Overlay, Recovery, Stored};
 use crate::{
     Batch, CommitError, Key, LIMITS, Op, Part, Pre, StoreError, StreamPos, Table, batch::version_of,
 };
@@ -21,12 +21,27 @@ struct Disk {
     rows: Mutex<Overlay>,
     writes: Mutex<Vec<usize>>,
     broken: AtomicBool,
+    /// A write that fails is stored nevertheless.
+    lies: AtomicBool,
+    /// What opening anew finds.
+    recovers_at: Mutex<Option<StreamPos>>,
     unreadable: AtomicBool,
     held: Mutex<()>,
 }
 
 fn broken() -> StoreError {
     StoreError::Unavailable("disk on fire".into())
+}
+
+impl Stored for Disk {
+    fn keys(&self, t: Table, lo: &Key, hi: &Key, limit: usize) -> Result<Vec<Key>, StoreError> {
+        if self.unreadable.load(Ordering::SeqCst) {
+            return Err(broken());
+        }
+        let rows = self.rows.lock();
+        let range = rows.range((t, lo.clone())..(t, hi.clone()));
+        Ok(range.filter(|(_, v)| v.is_some()).map(|((_, k), _)| k.clone()).take(limit).collect())
+    }
 }
 
 impl Engine for Disk {
@@ -39,15 +54,6 @@ impl Engine for Disk {
         Ok(rows.iter().map(version).collect())
     }
 
-    fn keys(&self, t: Table, lo: &Key, hi: &Key, limit: usize) -> Result<Vec<Key>, StoreError> {
-        if self.unreadable.load(Ordering::SeqCst) {
-            return Err(broken());
-        }
-        let rows = self.rows.lock();
-        let range = rows.range((t, lo.clone())..(t, hi.clone()));
-        Ok(range.filter(|(_, v)| v.is_some()).map(|((_, k), _)| k.clone()).take(limit).collect())
-    }
-
     fn write(&self, rows: &Overlay) -> Result<(), StoreError> {
         drop(self.held.lock());
         if self.broken.load(Ordering::SeqCst) {
@@ -55,7 +61,14 @@ impl Engine for Disk {
         }
         self.writes.lock().push(rows.len());
         self.rows.lock().extend(rows.clone());
-        Ok(())
+        if self.lies.swap(false, Ordering::SeqCst) { Err(broken()) } else { Ok(()) }
+    }
+
+    fn recover(&self) -> Recovery {
+        match *self.recovers_at.lock() {
+            Some(pos) => Recovery::At(pos),
+            None => Recovery::Failed(broken()),
+        }
     }
 }
 
@@ -109,6 +122,51 @@ async fn failed_write_fails_everybody_from_then_on() {
     }
     assert_eq!(committer.position(), StreamPos(8));
     assert_eq!(disk.writes.lock().len(), 1);
+}
+
+#[tokio::test]
+async fn lost_write_that_is_not_stored_gives_its_position_again() {
+    let (disk, committer) = start();
+    *disk.recovers_at.lock() = Some(StreamPos(7));
+    disk.broken.store(true, Ordering::SeqCst);
+    assert!(matches!(committer.submit(put(1)).await, Err(CommitError::Unavailable(_))));
+    disk.broken.store(false, Ordering::SeqCst);
+    assert_eq!(again(&committer, put(2)).await, StreamPos(8));
+    assert_eq!(committer.ready().ok(), Some(()));
+}
+
+#[tokio::test]
+async fn lost_write_that_is_stored_is_told_to_the_hook() {
+    let (disk, committer) = start();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let seer = seen.clone();
+    committer.on_commit(Arc::new(move |pos, lines| seer.lock().push((pos, lines.len()))));
+    *disk.recovers_at.lock() = Some(StreamPos(8));
+    disk.lies.store(true, Ordering::SeqCst);
+    let batch = Batch { changes: vec![Bytes::from_static(b"c")], ..put(1) };
+    assert!(matches!(committer.submit(batch).await, Err(CommitError::Unavailable(_))));
+    assert_eq!(again(&committer, put(2)).await, StreamPos(9));
+    assert_eq!(*seen.lock(), [(StreamPos(8), 1)]);
+}
+
+#[tokio::test]
+async fn store_that_lost_acknowledged_batches_takes_no_more() {
+    let (disk, committer) = start();
+    *disk.recovers_at.lock() = Some(StreamPos(3));
+    disk.lies.store(true, Ordering::SeqCst);
+    assert!(committer.submit(put(1)).await.is_err());
+    committer.failed().await;
+    assert!(committer.submit(put(2)).await.is_err());
+}
+
+/// Refused for as long as the engine opens anew.
+async fn again(committer: &Committer, batch: Batch) -> StreamPos {
+    loop {
+        if let Ok(pos) = committer.submit(batch.clone()).await {
+            return pos;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

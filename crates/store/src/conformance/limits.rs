@@ -87,3 +87,50 @@ pub(super) async fn scan_rows_are_bounded(db: Db) {
     let (rows, next) = db.export(T, None, u32::MAX).await.expect("export works");
     assert_eq!((rows.len(), next), (2, None));
 }
+
+/// Rows that together are two and a half times what one scan may answer; their keys, in order.
+async fn large_rows(db: &Db) -> Vec<Key> {
+    let value = vec![b'v'; LIMITS.value_bytes_max];
+    let count = LIMITS.scan_bytes_max * 5 / 2 / value.len();
+    let keys: Vec<Key> = (0..count).map(|n| key(PART, b'n', (n as u32).to_be_bytes())).collect();
+    for keys in keys.chunks(8) {
+        commit(db, keys.iter().map(|key| put(T, key.clone(), value.clone())).collect()).await;
+    }
+    keys
+}
+
+pub(super) async fn a_full_scan_says_that_rows_are_left(db: Db) {
+    let keys = large_rows(&db).await;
+    let (lo, hi) = (key(PART, b'n', ""), key(PART, b'o', ""));
+    // The row that reaches the limit is the last.
+    let row = keys[0].as_bytes().len() + LIMITS.value_bytes_max;
+    let fits = LIMITS.scan_bytes_max.div_ceil(row);
+    let (found, more) = scan(&db, T, lo.clone(), hi.clone(), false, u32::MAX).await;
+    assert!(more);
+    assert_eq!(found, keys[..fits]);
+    let (found, more) = scan(&db, T, lo.clone(), hi.clone(), true, u32::MAX).await;
+    assert!(more);
+    assert!(found.iter().eq(keys.iter().rev().take(fits)));
+    // Exactly what fits leaves nothing.
+    let (found, more) = scan(&db, T, lo.clone(), keys[fits].clone(), false, u32::MAX).await;
+    assert_eq!((found.len(), more), (fits, false));
+    // The limit still counts.
+    let (found, more) = scan(&db, T, lo, hi, false, 3).await;
+    assert_eq!((found.len(), more), (3, true));
+}
+
+pub(super) async fn going_on_behind_the_last_row_finds_every_row(db: Db) {
+    let keys = large_rows(&db).await;
+    let (mut lo, hi) = (key(PART, b'n', ""), key(PART, b'o', ""));
+    let mut all = Vec::new();
+    loop {
+        let (found, more) = scan(&db, T, lo.clone(), hi.clone(), false, u32::MAX).await;
+        assert!(!found.is_empty(), "every answer makes progress");
+        all.extend(found);
+        if !more {
+            break;
+        }
+        lo = all[all.len() - 1].successor();
+    }
+    assert_eq!(all, keys);
+}

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{all, batch, commit, get, k, put};
-use crate::{Batch, Db, Key, Store, StreamPos, Table};
+use super::{all, batch, commit, get, k, put, scan};
+use crate::{Batch, Db, Key, Part, Store, StreamPos, Table};
 
 fn changes(lines: &[&str]) -> Vec<Bytes> {
     lines.iter().map(|line| Bytes::copy_from_slice(line.as_bytes())).collect()
@@ -32,6 +32,40 @@ pub(super) async fn position_is_readable_at_once(db: Db) {
         let pos = pending.await.expect("batch commits");
         assert!(db.position() >= pos);
     }
+}
+
+pub(super) async fn position_is_a_row_like_others(db: Db) {
+    let own = Batch::position_key(Batch::SLOT);
+    let (lo, hi) = (Key::from_bytes(Bytes::new()), Key::from_bytes(vec![0xff; 9]));
+    let whole = async |rev, limit| scan(&db, Table::Meta, lo.clone(), hi.clone(), rev, limit).await;
+    assert_eq!(whole(false, 9).await, (Vec::new(), false), "there is none before the first batch");
+    let before = Key::new(Part(0), b'a');
+    let after = Key::new(Part::slot(Batch::SLOT), Batch::POSITION_TAG + 1);
+    commit(&db, vec![put(Table::Meta, before.clone(), "b"), put(Table::Meta, after.clone(), "a")])
+        .await;
+    let mut keys = vec![before.clone(), own.clone(), after.clone()];
+    assert_eq!(all(&db, Table::Meta).await, keys);
+    for limit in 0..5 {
+        let expected = |keys: &[Key]| (keys[..keys.len().min(limit)].to_vec(), limit < keys.len());
+        assert_eq!(whole(false, limit as u32).await, expected(&keys));
+        let reversed: Vec<_> = keys.iter().rev().cloned().collect();
+        assert_eq!(whole(true, limit as u32).await, expected(&reversed));
+    }
+    let (rows, _) = scan(&db, Table::Meta, own.clone(), after, false, 9).await;
+    assert_eq!(rows, keys[1..2]);
+    let (rows, _) = scan(&db, Table::Meta, before, own, true, 9).await;
+    assert_eq!(rows.len(), 1, "the upper bound is not in the range");
+    let mut from = None;
+    let mut exported = Vec::new();
+    loop {
+        let (rows, next) = db.export(Table::Meta, from, 1).await.expect("export works");
+        exported.extend(rows.into_iter().map(|(k, _)| k));
+        from = next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert_eq!(exported, std::mem::take(&mut keys));
 }
 
 pub(super) async fn log_rows_hold_the_changes(db: Db) {

@@ -1,87 +1,52 @@
-use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use rocksdb::{Cache, ColumnFamily, ColumnFamilyDescriptor, DB, ErrorKind};
+
+use super::{
+    lock::{RocksLock, make_dir},
+    options::{self, DamagedLog, RocksSettings},
+    read,
+    space::{Level, Space},
+    wal::{self, Log},
 };
+use crate::{Batch, StoreError, StreamPos, Table, committer::Recovery};
 
-use parking_lot::RwLock;
-use rocksdb::{
-    BlockBasedOptions, Cache, ChecksumType, ColumnFamily, ColumnFamilyDescriptor, DB,
-    DBCompressionType, DBRecoveryMode, ErrorKind, Options, SliceTransform,
-};
-
-use super::read;
-use crate::{Batch, StoreError, StreamPos, Table};
-
-/// Where the database lies and how much memory it may take.
-#[derive(Clone, Debug)]
-pub struct RocksSettings {
-    /// Directory of the database; created if it does not exist.
-    pub path: PathBuf,
-    /// Directory of the write-ahead log, if it has a faster device; `None`: with the database.
-    pub wal_dir: Option<PathBuf>,
-    /// Upper bound of the block cache. Taken as it fills, not at the start.
-    pub cache_bytes: usize,
-    /// Upper bound of rows that wait in memory for being written to table files; they are durable
-    /// in the log. Taken as it fills.
-    pub write_buffer_bytes: usize,
-    /// Threads that write table files and merge them.
-    pub background_jobs: u16,
-}
-
-impl RocksSettings {
-    /// The settings of a small server.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            wal_dir: None,
-            cache_bytes: 128 << 20,
-            write_buffer_bytes: 128 << 20,
-            background_jobs: 4,
-        }
-    }
-}
-
-/// Bytes of the write-ahead log: what a start has to read back.
-const WAL_BYTES_MAX: u64 = 512 << 20;
-/// Open table files; the usual limit of a process is 1,024 files.
-const OPEN_FILES_MAX: i32 = 512;
 /// Length of [`crate::Part`] in a key.
 pub(super) const PART_BYTES: usize = 8;
-/// Held for as long as the database is open. RocksDB has a lock of its own, but reports it only as
-/// an I/O error among others.
-const LOCK_FILE: &str = "blaupause.lock";
+
+/// Failed tries to open anew after a failed write, before the store gives up.
+const OPEN_TRIES: u32 = 5;
 
 /// The open database. Closing waits for running reads; afterwards every use fails.
-pub(super) struct Database(RwLock<Option<Opened>>);
+pub(super) struct Database {
+    settings: RocksSettings,
+    space: Space,
+    opened: RwLock<Opened>,
+    /// Tries to open anew that failed one after the other.
+    failed_tries: AtomicU32,
+    lock: Mutex<Option<RocksLock>>,
+}
 
-struct Opened {
-    // Dropped before the lock.
-    db: DB,
-    _lock: File,
+enum Opened {
+    Yes(DB),
+    /// A write failed, and then opening anew failed too.
+    Not,
+    Closed,
 }
 
 impl Database {
     /// Open or create; with the newest position in it.
-    pub fn open(settings: &RocksSettings) -> Result<(Self, StreamPos), StoreError> {
-        make_dir(&settings.path)?;
-        let lock = lock(&settings.path)?;
+    pub fn open(settings: RocksSettings, lock: RocksLock) -> Result<(Self, StreamPos), StoreError> {
         if let Some(wal_dir) = &settings.wal_dir {
             make_dir(wal_dir)?;
         }
-        let cache = Cache::new_lru_cache(settings.cache_bytes);
-        let tables = Table::ALL
-            .map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, &cache)));
-        let db = DB::open_cf_descriptors(&options(settings), &settings.path, tables)
-            .map_err(|error| failed(&error))?;
-        let last = read::get(&db, Table::Meta, &Batch::position_key(Batch::SLOT))?;
-        let last = match last.as_deref().map(<[u8; 8]>::try_from) {
-            None => 0,
-            Some(Ok(bytes)) => u64::from_be_bytes(bytes),
-            Some(Err(_)) => return Err(StoreError::Damaged("position row".into())),
-        };
-        let opened = Opened { db, _lock: lock };
-        Ok((Self(RwLock::new(Some(opened))), StreamPos(last)))
+        // First: on a full disk it gives up the reserve, and reading back the log needs space.
+        let space = Space::new(&settings.path, settings.wal_dir.as_deref(), settings.space);
+        let (db, last) = open_files(&settings)?;
+        let opened = RwLock::new(Opened::Yes(db));
+        let (failed_tries, lock) = (AtomicU32::new(0), Mutex::new(Some(lock)));
+        Ok((Self { settings, space, opened, failed_tries, lock }, last))
     }
 
     /// Do something with the database. Must not be nested: a waiting close would block the inner
@@ -90,19 +55,130 @@ impl Database {
         &self,
         work: impl FnOnce(&DB) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        match self.0.read().as_ref() {
-            Some(opened) => work(&opened.db),
-            None => Err(StoreError::Unavailable("the store is closed".into())),
+        work(self.opened.read().db()?)
+    }
+
+    /// As [`Database::with`], but never waits: `None` also if the database is being opened or closed.
+    pub fn with_now<T>(
+        &self,
+        work: impl FnOnce(&DB) -> Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        match self.opened.try_read() {
+            Some(opened) => work(opened.db()?),
+            None => Ok(None),
+        }
+    }
+
+    /// The disk's free space.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// After a failed write: open anew, which reads back what is in the log, and say what is there.
+    /// Reads go on with what was open until the disk has space again.
+    pub fn open_again(&self) -> Recovery {
+        if self.space.look().0 == Level::Full {
+            return Recovery::Later;
+        }
+        let mut opened = self.opened.write();
+        match std::mem::replace(&mut *opened, Opened::Not) {
+            Opened::Yes(db) => end(db),
+            Opened::Not => {}
+            Opened::Closed => {
+                *opened = Opened::Closed;
+                return Recovery::Failed(StoreError::Unavailable("the store is closed".into()));
+            }
+        }
+        match open_files(&self.settings) {
+            Ok((db, last)) => {
+                *opened = Opened::Yes(db);
+                self.failed_tries.store(0, Ordering::Relaxed);
+                Recovery::At(last)
+            }
+            Err(error) => {
+                let tries = self.failed_tries.fetch_add(1, Ordering::Relaxed) + 1;
+                tracing::error!(%error, tries, "cannot open the database again");
+                if tries < OPEN_TRIES { Recovery::Later } else { Recovery::Failed(error) }
+            }
         }
     }
 
     /// Close the database once the running reads are done.
     pub fn close(&self) {
-        let opened = self.0.write().take();
-        if let Some(opened) = opened {
-            opened.db.cancel_all_background_work(true);
+        let opened = std::mem::replace(&mut *self.opened.write(), Opened::Closed);
+        if let Opened::Yes(db) = opened {
+            end(db);
+        }
+        drop(self.lock.lock().take());
+    }
+}
+
+impl Opened {
+    fn db(&self) -> Result<&DB, StoreError> {
+        match self {
+            Self::Yes(db) => Ok(db),
+            Self::Not => Err(StoreError::Unavailable("the store could not be opened again".into())),
+            Self::Closed => Err(StoreError::Unavailable("the store is closed".into())),
         }
     }
+}
+
+fn end(db: DB) {
+    db.cancel_all_background_work(true);
+    drop(db);
+}
+
+fn open_files(settings: &RocksSettings) -> Result<(DB, StreamPos), StoreError> {
+    check_log(settings)?;
+    let cache = Cache::new_lru_cache(settings.cache_bytes);
+    let mut tables = Vec::with_capacity(Table::ALL.len());
+    for table in Table::ALL {
+        let options = options::table(table, &cache)?;
+        tables.push(ColumnFamilyDescriptor::new(table.name(), options));
+    }
+    let db = DB::open_cf_descriptors(&options::database(settings)?, &settings.path, tables)
+        .map_err(|error| failed(&error))?;
+    let last = read::get(&db, Table::Meta, &Batch::position_key(Batch::SLOT))?;
+    let last = match last.as_deref().map(<[u8; 8]>::try_from) {
+        None => 0,
+        Some(Ok(bytes)) => u64::from_be_bytes(bytes),
+        Some(Err(_)) => return Err(StoreError::Damaged("position row".into())),
+    };
+    Ok((db, StreamPos(last)))
+}
+
+/// Whether everything acknowledged can be read back from the log.
+fn check_log(settings: &RocksSettings) -> Result<(), StoreError> {
+    let dir = settings.wal_dir.as_deref().unwrap_or(&settings.path);
+    let unreadable = |error: std::io::Error| {
+        StoreError::Unavailable(format!("write-ahead log in {}: {error}", dir.display()))
+    };
+    match wal::look_through(dir).map_err(unreadable)? {
+        Log::Whole => {}
+        Log::Torn(place) => tracing::warn!(
+            log = %place,
+            "the log ends in the middle of a write, as after a power loss: what had been \
+             acknowledged is there"
+        ),
+        Log::Damaged(place) if settings.damaged_log == DamagedLog::Cut => {
+            let kept = wal::cut(dir, &place).map_err(unreadable)?;
+            tracing::error!(
+                log = %place,
+                kept = %kept.display(),
+                "the log was damaged: acknowledged writes from there on are given up"
+            );
+        }
+        Log::Damaged(place) => return Err(damaged_log(&place)),
+    }
+    Ok(())
+}
+
+fn damaged_log(place: &wal::Place) -> StoreError {
+    StoreError::Damaged(format!(
+        "write-ahead log {place}: acknowledged writes cannot be read back, and intact ones follow. \
+         Restore the backup, or give up everything from there on with \
+         `blaupause serve --cut-damaged-log`"
+    ))
 }
 
 /// The column family of a table.
@@ -116,112 +192,5 @@ pub(super) fn failed(error: &rocksdb::Error) -> StoreError {
     match error.kind() {
         ErrorKind::Corruption => StoreError::Damaged(error.to_string()),
         _ => StoreError::Unavailable(error.to_string()),
-    }
-}
-
-/// The directory, readable by nobody else, with its entry in the parent directory on disk: RocksDB
-/// makes its files durable, but not the way to them.
-fn make_dir(path: &Path) -> Result<(), StoreError> {
-    let made = || {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        match path.canonicalize()?.parent() {
-            Some(parent) => File::open(parent)?.sync_all(),
-            None => Ok(()),
-        }
-    };
-    made().map_err(|error: std::io::Error| {
-        StoreError::Unavailable(format!("directory {}: {error}", path.display()))
-    })
-}
-
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let unavailable = |why: String| {
-        StoreError::Unavailable(format!("database directory {}: {why}", path.display()))
-    };
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path.join(LOCK_FILE))
-        .map_err(|error| unavailable(error.to_string()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(unavailable("in use by another process".into())),
-        Err(TryLockError::Error(error)) => Err(unavailable(error.to_string())),
-    }
-}
-
-/// Options of the whole database. Durability: the log is synced before a batch is answered, and a
-/// start stops at the first damaged record of the log, so that there is never a hole in it.
-fn options(settings: &RocksSettings) -> Options {
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
-
-    options.set_paranoid_checks(true);
-    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    options.set_track_and_verify_wals_in_manifest(true);
-    // Each of these would weaken what a synced write means.
-    options.set_manual_wal_flush(false);
-    options.set_unordered_write(false);
-    options.set_recycle_log_file_num(0);
-    if let Some(wal_dir) = &settings.wal_dir {
-        options.set_wal_dir(wal_dir);
-    }
-
-    options.set_max_total_wal_size(WAL_BYTES_MAX);
-    options.set_db_write_buffer_size(settings.write_buffer_bytes);
-    options.set_max_open_files(OPEN_FILES_MAX);
-    options.set_max_background_jobs(i32::from(settings.background_jobs.max(2)));
-    options.set_bytes_per_sync(1 << 20); // table files only: smooths the disk's load
-
-    // RocksDB's own log file, for support cases; nothing of a key or value is in it.
-    options.set_keep_log_file_num(4);
-    options.set_max_log_file_size(4 << 20);
-    options.set_stats_dump_period_sec(0);
-    options.set_stats_persist_period_sec(0);
-    options
-}
-
-/// Options of one table. Keys of all tables begin with the partition, so filters also know
-/// prefixes; see [`read::Walk`] for when that may be used.
-fn table_options(table: Table, cache: &Cache) -> Options {
-    let mut blocks = BlockBasedOptions::default();
-    blocks.set_block_cache(cache);
-    blocks.set_cache_index_and_filter_blocks(true);
-    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    blocks.set_format_version(6);
-    blocks.set_checksum_type(ChecksumType::XXH3);
-    blocks.set_block_size(if table == Table::Evt { 16 << 10 } else { 8 << 10 });
-    blocks.set_bloom_filter(10.0, false);
-    // Orders are scanned, never asked for a single key: there the filter only knows partitions.
-    blocks.set_whole_key_filtering(table != Table::Seq);
-
-    let mut options = Options::default();
-    options.set_block_based_table_factory(&blocks);
-    options.set_prefix_extractor(SliceTransform::create_fixed_prefix(PART_BYTES));
-    // The filter is allocated in full with every memtable, so it has to be small.
-    options.set_memtable_prefix_bloom_ratio(0.02);
-    options.set_write_buffer_size(write_buffer_bytes(table));
-    options.set_level_compaction_dynamic_level_bytes(true);
-    options.set_compression_type(DBCompressionType::Lz4);
-    options.set_bottommost_compression_type(DBCompressionType::Zstd);
-    if table == Table::Evt {
-        // Events resemble each other more than themselves: a dictionary of 16 KiB pays.
-        options.set_bottommost_compression_options(-14, 3, 0, 16 << 10, true);
-        options.set_bottommost_zstd_max_train_bytes(16 << 14, true);
-    }
-    if table == Table::Box {
-        // Queues are deleted from the front; scans must not wade through the dead rows.
-        options.add_compact_on_deletion_collector_factory(4_096, 2_048, 0.5);
-    }
-    options
-}
-
-fn write_buffer_bytes(table: Table) -> usize {
-    match table {
-        Table::Evt | Table::Seq | Table::State => 32 << 20,
-        Table::Idx | Table::Mem | Table::Meta => 16 << 20,
-        Table::Usr | Table::Box => 8 << 20,
     }
 }

@@ -4,7 +4,7 @@
 //! from its output, kills it after a random number of them and looks at the directory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     hash::{BuildHasher, RandomState},
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -12,94 +12,38 @@ use std::{
 };
 
 use blaupause_store::{
-    Batch, Got, Key, Op, Part, Pre, Read, RocksSettings, RocksStore, Store, StreamPos, Table,
+    DamagedLog, Key, RocksSettings, RocksStore, Store, StoreError, StreamPos, Table,
 };
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
+pub(crate) use crate::load::{TASKS, batch, check_whole, head, head_key, number};
+
 const DIRECTORY: &str = "BLAUPAUSE_CRASH_TEST_DIRECTORY";
 const SMALL_BUFFERS: &str = "BLAUPAUSE_CRASH_TEST_SMALL_BUFFERS";
-const ROUNDS: usize = 8;
-const TASKS: u64 = 8;
 const ACKS_MAX: u64 = 400;
+/// Multiplies the rounds of all faults: 1 at every change, more at night and before a release.
+const ROUNDS: &str = "BLAUPAUSE_FAULT_ROUNDS";
 
-fn part(task: u64) -> Part {
-    Part((task + 1) << 56)
-}
-
-fn key(task: u64, tag: u8, n: u64) -> Key {
-    let mut bytes = Key::new(part(task), tag).as_bytes().to_vec();
-    bytes.extend_from_slice(&n.to_be_bytes());
-    Key::from_bytes(bytes)
-}
-
-/// Sizes from nothing to several disk blocks, different for neighbors.
-fn body(task: u64, n: u64) -> Bytes {
-    let size = (n * 2_654_435_761 + task * 97) % 9_000;
-    Bytes::from(vec![(n % 251) as u8; size as usize])
-}
-
-/// Batch `n` of a task: a row in two tables, the head, a line in the log, and the row of batch
-/// n - 10 removed.
-fn batch(task: u64, n: u64) -> Batch {
-    let head = Key::new(part(task), b'h');
-    let mut ops = vec![
-        Op::Put { t: Table::Evt, k: key(task, b'e', n), v: body(task, n) },
-        Op::PutStamped {
-            t: Table::Idx,
-            k: key(task, b'i', n),
-            v: Bytes::from_static(&[0; 8]),
-            key_at: None,
-            value_at: Some(0),
-        },
-        Op::Put { t: Table::Box, k: key(task, b'q', n), v: Bytes::new() },
-        Op::Put { t: Table::Meta, k: head.clone(), v: Bytes::copy_from_slice(&n.to_be_bytes()) },
-    ];
-    if n > 10 {
-        let (lo, hi) = (key(task, b'q', 0), key(task, b'q', n - 9));
-        ops.push(Op::DelRange { t: Table::Box, lo, hi });
-    }
-    Batch {
-        pre: vec![Pre::Version { t: Table::Meta, k: head, is: n - 1 }],
-        ops,
-        changes: vec![Bytes::copy_from_slice(&[task.to_be_bytes(), n.to_be_bytes()].concat())],
-        ..Batch::default()
-    }
+/// So many rounds, or a multiple of them.
+pub(crate) fn rounds(usual: u64) -> u64 {
+    let times = std::env::var(ROUNDS).ok().and_then(|times| times.parse::<u64>().ok());
+    usual * times.unwrap_or(1)
 }
 
 /// Whether table files are written all the time, so that the kill also meets that.
 #[derive(Clone, Copy, PartialEq)]
-enum Buffers {
+pub(crate) enum Buffers {
     Small,
     Ordinary,
 }
 
-fn open(dir: &Path, buffers: Buffers) -> RocksStore {
+pub(crate) fn open(dir: &Path, buffers: Buffers) -> RocksStore {
     let mut settings = RocksSettings::new(dir);
     if buffers == Buffers::Small {
         settings.write_buffer_bytes = 1 << 20;
     }
     RocksStore::open(settings).expect("store opens after any crash")
-}
-
-async fn rows(store: &RocksStore, t: Table, lo: Key, hi: Key) -> Vec<(Key, Bytes)> {
-    let read = Read::Scan { t, lo, hi, rev: false, limit: 200_000 };
-    match store.read(vec![read]).await.expect("read works").pop() {
-        Some(Got::Rows { rows, more: false }) => rows,
-        other => panic!("all rows fit: {other:?}"),
-    }
-}
-
-async fn tagged(store: &RocksStore, t: Table, task: u64, tag: u8) -> Vec<(Key, Bytes)> {
-    rows(store, t, Key::new(part(task), tag), Key::new(part(task), tag + 1)).await
-}
-
-fn number(bytes: &[u8]) -> u64 {
-    u64::from_be_bytes(bytes.try_into().expect("8 bytes were written"))
-}
-
-async fn head(store: &RocksStore, task: u64) -> u64 {
-    tagged(store, Table::Meta, task, b'h').await.first().map_or(0, |(_, v)| number(v))
 }
 
 /// The child: does nothing in an ordinary test run.
@@ -124,13 +68,14 @@ async fn child_writes_until_killed() {
     }
 }
 
-struct Ack {
-    task: u64,
-    n: u64,
-    pos: u64,
+#[derive(Debug)]
+pub(crate) struct Ack {
+    pub task: u64,
+    pub n: u64,
+    pub pos: u64,
 }
 
-fn parse(line: &str) -> Option<Ack> {
+pub(crate) fn parse(line: &str) -> Option<Ack> {
     let mut words = line.strip_prefix("ack ")?.split(' ').map(|word| word.parse().ok());
     Some(Ack { task: words.next()??, n: words.next()??, pos: words.next()?? })
 }
@@ -171,42 +116,11 @@ fn run_and_kill(dir: &Path, buffers: Buffers, acks: u64) -> Vec<Ack> {
     heard
 }
 
-/// Every batch in the store is whole, and positions have no hole. The result says which position
-/// batch `n` of a task has.
-async fn check_whole(store: &RocksStore) -> BTreeMap<(u64, u64), u64> {
-    let mut found = BTreeMap::new();
-    let log =
-        rows(store, Table::Seq, Batch::log_key(1, 0, 0), Batch::log_key(1, u64::MAX, 0)).await;
-    assert_eq!(log.len() as u64, store.position().0, "one line per position, no hole");
-    for (pos, (key, line)) in (1..).zip(log) {
-        assert_eq!(key, Batch::log_key(1, pos, 0));
-        found.insert((number(&line[..8]), number(&line[8..])), pos);
-    }
-    for task in 0..TASKS {
-        let newest = head(store, task).await;
-        let events = tagged(store, Table::Evt, task, b'e').await;
-        let index = tagged(store, Table::Idx, task, b'i').await;
-        let queue = tagged(store, Table::Box, task, b'q').await;
-        assert_eq!((events.len() as u64, index.len() as u64), (newest, newest));
-        assert_eq!(queue.len() as u64, newest.min(10));
-        assert_eq!(
-            queue.last().map(|(k, _)| k.clone()),
-            queue.last().map(|_| key(task, b'q', newest))
-        );
-        for (n, ((event, value), (indexed, pos))) in (1..).zip(events.into_iter().zip(index)) {
-            assert_eq!((event, indexed), (key(task, b'e', n), key(task, b'i', n)));
-            assert_eq!(value, body(task, n));
-            assert_eq!(found.get(&(task, n)), Some(&number(&pos)));
-        }
-    }
-    found
-}
-
 #[tokio::test]
 async fn killed_at_any_moment_nothing_acknowledged_is_lost() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let mut before = StreamPos(0);
-    for round in 0..ROUNDS {
+    for round in 0..rounds(8) {
         let acks = 1 + RandomState::new().hash_one(round) % ACKS_MAX;
         let buffers = if round % 2 == 0 { Buffers::Small } else { Buffers::Ordinary };
         let heard = run_and_kill(dir.path(), buffers, acks);
@@ -226,43 +140,140 @@ async fn killed_at_any_moment_nothing_acknowledged_is_lost() {
     }
 }
 
-/// What a power loss may leave behind: a log that ends in the middle of a write, or garbage in it.
+/// What a power loss may leave behind: a log that ends in the middle of a write.
 #[tokio::test]
-async fn damaged_log_leaves_whole_batches() {
+async fn log_that_ends_anywhere_leaves_whole_batches() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let died = dir.path().join("died");
     run_and_kill(&died, Buffers::Ordinary, 200);
     let random = RandomState::new();
     let mut positions = BTreeSet::new();
-    for round in 0..30u64 {
+    for round in 0..rounds(20) {
         let copy = dir.path().join(round.to_string());
         let log = copy_and_find_log(&died, &copy);
         let mut bytes = std::fs::read(&log).expect("log can be read");
-        let at = random.hash_one(round) as usize % bytes.len();
-        if round % 3 == 0 {
-            bytes[at] ^= 0x10;
-        } else {
-            bytes.truncate(at);
-        }
+        bytes.truncate(random.hash_one(round) as usize % bytes.len());
         std::fs::write(&log, bytes).expect("log can be written");
         let store = open(&copy, Buffers::Ordinary);
         check_whole(&store).await;
         positions.insert(store.position());
+        drop(store);
+        std::fs::remove_dir_all(&copy).expect("removable");
     }
-    assert!(positions.len() > 10, "the damage was in many places: {positions:?}");
+    assert!(positions.len() > 10, "it ended in many places: {positions:?}");
 }
 
-/// A copy of the database, and the newest log in it.
-fn copy_and_find_log(from: &Path, to: &Path) -> PathBuf {
-    std::fs::create_dir(to).expect("directory can be made");
-    let mut logs = Vec::new();
-    for entry in std::fs::read_dir(from).expect("directory can be read") {
-        let path = entry.expect("directory can be read").path();
-        let copy = to.join(path.file_name().expect("entries have names"));
-        std::fs::copy(&path, &copy).expect("file can be copied");
-        if copy.extension().is_some_and(|extension| extension == "log") {
-            logs.push(copy);
+/// What no power loss does: a changed bit, or a lost block, in what had been synced. Nobody may
+/// find out by missing messages; the operator decides.
+#[tokio::test]
+async fn damage_before_the_end_of_the_log_refuses_the_start() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let died = dir.path().join("died");
+    run_and_kill(&died, Buffers::Ordinary, 200);
+    let random = RandomState::new();
+    let mut positions = BTreeSet::new();
+    for round in 0..rounds(20) {
+        let copy = dir.path().join(round.to_string());
+        let log = copy_and_find_log(&died, &copy);
+        let mut bytes = std::fs::read(&log).expect("log can be read");
+        let at = random.hash_one(round) as usize % (bytes.len() / 2);
+        if round % 4 == 0 {
+            let block = at / 32_768 * 32_768;
+            bytes[block..block + 32_768].fill(0);
+        } else {
+            bytes[at] ^= 0x10;
+        }
+        std::fs::write(&log, &bytes).expect("log can be written");
+        let settings = RocksSettings::new(&copy);
+        let error = RocksStore::open(settings.clone()).map(|_| ()).expect_err("damaged");
+        let StoreError::Damaged(why) = error else { panic!("{error}") };
+        assert!(why.contains(&log.display().to_string()), "{why}");
+        assert_eq!(std::fs::read(&log).expect("log can be read").len(), bytes.len(), "untouched");
+        let store = RocksStore::open(RocksSettings { damaged_log: DamagedLog::Cut, ..settings });
+        let store = store.expect("what is before the damage can be had");
+        check_whole(&store).await;
+        positions.insert(store.position());
+        store.close().await;
+        let store = open(&copy, Buffers::Ordinary);
+        check_whole(&store).await;
+    }
+    assert!(positions.len() > 5, "the damage was in many places: {positions:?}");
+}
+
+/// A changed bit anywhere else: opening or reading says so, and no answer is wrong.
+#[tokio::test]
+async fn changed_bit_in_a_file_is_an_error_or_unimportant() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let died = dir.path().join("died");
+    run_and_kill(&died, Buffers::Small, 300);
+    let store = open(&died, Buffers::Small);
+    let undamaged = all_rows(&store).await.expect("undamaged");
+    store.close().await;
+    drop(store);
+    let random = RandomState::new();
+    let mut noticed = 0;
+    for round in 0..rounds(40) {
+        let copy = dir.path().join(round.to_string());
+        copy_files(&died, &copy);
+        let mut files: Vec<_> = files(&copy)
+            .filter(|file| {
+                let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                name.ends_with(".sst") || name.starts_with("MANIFEST") || name == "CURRENT"
+            })
+            .collect();
+        files.sort();
+        let file = &files[random.hash_one((round, 1)) as usize % files.len()];
+        let mut bytes = std::fs::read(file).expect("file can be read");
+        let at = random.hash_one(round) as usize % bytes.len();
+        bytes[at] ^= 1 << (round % 8);
+        std::fs::write(file, bytes).expect("file can be written");
+        let Ok(store) = RocksStore::open(RocksSettings::new(&copy)) else {
+            noticed += 1;
+            continue;
+        };
+        match all_rows(&store).await {
+            Ok(rows) => assert!(rows == undamaged, "{file:?} byte {at}"),
+            Err(_) => noticed += 1,
         }
     }
-    logs.into_iter().max().expect("there is a log")
+    assert!(noticed > 20, "most of a file is data: {noticed}");
+}
+
+async fn all_rows(store: &RocksStore) -> Result<Vec<(Key, Bytes)>, StoreError> {
+    let mut all = Vec::new();
+    for table in Table::ALL {
+        let mut from = None;
+        loop {
+            let (rows, next) = store.export(table, from, 1_000).await?;
+            all.extend(rows);
+            if next.is_none() {
+                break;
+            }
+            from = next;
+        }
+    }
+    Ok(all)
+}
+
+fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("directory can be read");
+    entries.map(|entry| entry.expect("directory can be read").path())
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("directory can be made");
+    for path in files(from) {
+        let copy = to.join(path.file_name().expect("entries have names"));
+        std::fs::copy(&path, &copy).expect("file can be copied");
+    }
+}
+
+/// A copy of the database, and the newest log in it that holds something.
+fn copy_and_find_log(from: &Path, to: &Path) -> PathBuf {
+    copy_files(from, to);
+    let is_log = |file: &PathBuf| {
+        file.extension().is_some_and(|extension| extension == "log")
+            && file.metadata().is_ok_and(|about| about.len() > 0)
+    };
+    files(to).filter(is_log).max().expect("there is a log")
 }

@@ -1,10 +1,11 @@
-//! Random batches and reads: RocksDB and memory give the same answers.
+//! Random batches and reads: every engine gives the same answers as memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use blaupause_pgcluster::PgCluster;
 use blaupause_store::{
-    Batch, Got, Key, MemStore, Op, Part, Pre, Read, RocksSettings, RocksStore, Store, StreamPos,
-    Table,
+    Batch, Db, Got, Key, MemStore, Op, Part, Pre, Read, RocksSettings, RocksStore, Store,
+    StreamPos, Table,
 };
 use bytes::Bytes;
 use proptest::{
@@ -22,7 +23,7 @@ enum Step {
     /// Batches submitted at once, so that they may share a group.
     Commit(Vec<Batch>),
     Read(Vec<Read>),
-    /// Move everything to table files, where filters and merges matter.
+    /// RocksDB only: move everything to table files, where filters and merges matter.
     Flush,
 }
 
@@ -108,19 +109,42 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Both engines, kept over all cases; each case works in partitions of its own.
 struct Twins {
-    rocks: RocksStore,
+    engine: Db,
     memory: MemStore,
     case: AtomicU64,
     runtime: tokio::runtime::Runtime,
-    _dir: tempfile::TempDir,
+    /// What the engine lies on; goes last.
+    _ground: Box<dyn std::any::Any>,
 }
 
 impl Twins {
-    fn new() -> Self {
+    fn new(runtime: tokio::runtime::Runtime, engine: Db, ground: impl std::any::Any) -> Self {
+        let (memory, case) = (MemStore::new(), AtomicU64::new(1));
+        Self { engine, memory, case, runtime, _ground: Box::new(ground) }
+    }
+
+    fn rocks() -> Self {
+        Self::rocks_with(|settings| settings)
+    }
+
+    /// Hardly anything is in memory, so most reads begin there and end at the disk.
+    fn rocks_that_caches_little() -> Self {
+        Self::rocks_with(|settings| RocksSettings { cache_bytes: 16 << 10, ..settings })
+    }
+
+    fn rocks_with(change: impl FnOnce(RocksSettings) -> RocksSettings) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let rocks = RocksStore::open(RocksSettings::new(dir.path())).expect("store opens");
-        let runtime = tokio::runtime::Runtime::new().expect("runtime starts");
-        Self { rocks, memory: MemStore::new(), case: AtomicU64::new(1), runtime, _dir: dir }
+        let settings = change(RocksSettings::new(dir.path()));
+        let rocks = RocksStore::open(settings).expect("store opens");
+        Self::new(runtime(), Db::Rocks(rocks), dir)
+    }
+
+    /// `None` if PostgreSQL is left out.
+    fn postgres() -> Option<Self> {
+        let cluster = PgCluster::start()?;
+        let runtime = runtime();
+        let store = runtime.block_on(crate::postgres::open(&cluster, &cluster.new_database()));
+        Some(Self::new(runtime, Db::Pg(store), cluster))
     }
 
     /// Run the steps in new partitions on both and compare.
@@ -135,7 +159,11 @@ impl Twins {
                             reads.into_iter().map(|read| move_read(read, base)).collect();
                         self.read(reads).await;
                     }
-                    Step::Flush => self.rocks.flush().await.expect("flush works"),
+                    Step::Flush => {
+                        if let Db::Rocks(rocks) = &self.engine {
+                            rocks.flush().await.expect("flush works");
+                        }
+                    }
                 }
             }
             let (lo, hi) = (Key::new(Part(base), 0), Key::new(Part(base + PARTS), 0));
@@ -150,21 +178,21 @@ impl Twins {
                 })
             };
             self.read(whole(false).into_iter().chain(whole(true)).collect()).await;
-            assert_eq!(self.rocks.position(), self.memory.position());
+            assert_eq!(self.engine.position(), self.memory.position());
         });
     }
 
     async fn commit(&self, base: u64, batches: Vec<Batch>) {
         let batches: Vec<_> = batches.into_iter().map(|batch| move_batch(batch, base)).collect();
         let pending: Vec<_> =
-            batches.iter().map(|batch| self.rocks.submit(batch.clone())).collect();
+            batches.iter().map(|batch| self.engine.submit(batch.clone())).collect();
         for (batch, pending) in batches.into_iter().zip(pending) {
             assert_eq!(pending.await, self.memory.submit(batch).await);
         }
     }
 
     async fn read(&self, reads: Vec<Read>) {
-        let ours = self.rocks.read(reads.clone()).await.expect("read works");
+        let ours = self.engine.read(reads.clone()).await.expect("read works");
         let twins = self.memory.read(reads.clone()).await.expect("read works");
         assert_eq!(ours.len(), reads.len());
         for ((ours, twins), read) in ours.iter().zip(&twins).zip(&reads) {
@@ -216,11 +244,33 @@ fn move_batch(mut batch: Batch, base: u64) -> Batch {
     batch
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Runtime::new().expect("runtime starts")
+}
+
 #[test]
 fn rocks_and_memory_give_the_same_answers() {
-    let twins = Twins::new();
+    same_answers(&Twins::rocks(), 150);
+}
+
+#[test]
+fn rocks_that_caches_little_and_memory_give_the_same_answers() {
+    let twins = Twins::rocks_that_caches_little();
+    same_answers(&twins, 150);
+    let Db::Rocks(rocks) = &twins.engine else { unreachable!("it is RocksDB") };
+    let stats = rocks.stats();
+    assert!(stats.reads_inline > 20 && stats.reads_waited > 20, "both ways were gone: {stats:?}");
+}
+
+#[test]
+fn postgres_and_memory_give_the_same_answers() {
+    let Some(twins) = Twins::postgres() else { return };
+    same_answers(&twins, 60);
+}
+
+fn same_answers(twins: &Twins, cases: u32) {
     let mut runner =
-        TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(150) });
+        TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases) });
     let steps = vec(step(), 1..25);
     let result = runner.run(&steps, |steps| {
         twins.check(steps);
@@ -230,20 +280,29 @@ fn rocks_and_memory_give_the_same_answers() {
 }
 
 #[test]
-fn stamped_keys_order_like_commits() {
-    let twins = Twins::new();
+fn stamped_keys_order_like_commits_in_rocks() {
+    stamped_keys_order_like_commits(&Twins::rocks(), 30);
+}
+
+#[test]
+fn stamped_keys_order_like_commits_in_postgres() {
+    let Some(twins) = Twins::postgres() else { return };
+    stamped_keys_order_like_commits(&twins, 15);
+}
+
+fn stamped_keys_order_like_commits(twins: &Twins, cases: u32) {
     let mut runner =
-        TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(30) });
+        TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases) });
     // Which of two queues each batch goes to, and whether its precondition fails.
     let result = runner.run(&vec(any::<(bool, bool)>(), 1..60), |batches| {
         let base = twins.case.fetch_add(1, Ordering::SeqCst) << 8;
-        twins.runtime.block_on(queues_keep_the_order(&twins.rocks, base, batches));
+        twins.runtime.block_on(queues_keep_the_order(&twins.engine, base, batches));
         Ok(())
     });
     result.expect("key order is commit order");
 }
 
-async fn queues_keep_the_order(store: &RocksStore, base: u64, batches: Vec<(bool, bool)>) {
+async fn queues_keep_the_order(store: &Db, base: u64, batches: Vec<(bool, bool)>) {
     let queue = |second: bool| if second { b'b' } else { b'a' };
     let submit = |(second, fails): (bool, bool)| {
         let mut k = Key::new(Part(base), queue(second)).as_bytes().to_vec();

@@ -54,11 +54,12 @@ async fn second_open_of_a_directory_fails_and_says_why() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let first = open(dir.path());
     let second = RocksStore::open(RocksSettings::new(dir.path()));
-    let Err(StoreError::Unavailable(why)) = second.map(|_| ()) else {
-        panic!("one directory has one owner")
-    };
-    assert!(why.contains("in use by another process"), "{why}");
-    assert!(why.contains(&dir.path().display().to_string()), "{why}");
+    let error = second.map(|_| ()).expect_err("one directory has one owner");
+    let StoreError::InUse { holder, .. } = &error else { panic!("{error}") };
+    assert_eq!(*holder, Some(std::process::id()));
+    let said = error.to_string();
+    assert!(said.contains(&format!("process {}", std::process::id())), "{said}");
+    assert!(said.contains(&dir.path().display().to_string()), "{said}");
     assert_eq!(first.submit(put(1)).await, Ok(StreamPos(1)));
     first.close().await;
     assert!(has(&open(dir.path()), 1).await, "free again, though a handle still exists");
@@ -148,4 +149,47 @@ async fn waiting_batches_share_an_fsync() {
     assert_eq!(stats.batches, 1_000);
     assert!(stats.groups < 100, "{stats:?}");
     assert!(stats.bytes > 10_000 && stats.fsync_micros > 0, "{stats:?}");
+}
+
+#[tokio::test]
+async fn cached_rows_are_read_without_another_thread() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let store = open(dir.path());
+    store.submit(put(1)).await.expect("batch commits");
+    let gets = || (0..64).map(|n| Read::Get { t: Table::Usr, k: key(n) }).collect::<Vec<_>>();
+    let before = store.stats();
+    store.read(gets()).await.expect("read works");
+    assert_eq!(store.stats().reads_inline, before.reads_inline + 1, "all of it is in memory");
+    // One more is too much for the caller's thread, whatever is cached.
+    let many = [gets(), gets()].concat();
+    store.read(many).await.expect("read works");
+    assert_eq!(store.stats().reads_waited, before.reads_waited + 1);
+    // Behind a new start only table files have it, and no thread of ours waits for them.
+    store.close().await;
+    drop(store);
+    let store = open(dir.path());
+    assert!(has(&store, 1).await);
+    assert_eq!(store.stats().reads_waited, 1, "{:?}", store.stats());
+    assert!(has(&store, 1).await);
+    assert_eq!(store.stats().reads_inline, 1, "{:?}", store.stats());
+}
+
+#[tokio::test]
+async fn clean_close_leaves_no_log_to_read_back() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let store = open(dir.path());
+    for n in 0..100 {
+        store.submit(put(n)).await.expect("batch commits");
+    }
+    store.close().await;
+    drop(store);
+    let store = open(dir.path());
+    let log_bytes: u64 = std::fs::read_dir(dir.path())
+        .expect("directory")
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "log"))
+        .map(|entry| entry.metadata().expect("file").len())
+        .sum();
+    assert_eq!(log_bytes, 0);
+    assert!(has(&store, 99).await);
 }

@@ -9,10 +9,10 @@ use std::{
 use blaupause_data::StreamPos;
 use lru::LruCache;
 use parking_lot::Mutex;
-use ruma::{OwnedRoomId, OwnedUserId, UInt};
+use ruma::{OwnedRoomId, UInt};
 
 use super::{SlidingRequest, required::RoomConfig};
-use crate::{SyncError, SyncToken};
+use crate::{SyncError, SyncToken, lazy::Members};
 
 /// Connections kept in memory (a few kB each). The longest unused one goes first.
 const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
@@ -25,23 +25,71 @@ const CONN_ID_BYTES_MAX: usize = 64;
 
 type Key = (String, String, String);
 
-/// What a client knows after an answer.
+/// What a client knows after an answer. Cheap to clone: most answers change little of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     pub token: Option<SyncToken>,
-    pub rooms: HashMap<OwnedRoomId, Sent>,
-    pub list_counts: BTreeMap<String, UInt>,
+    pub rooms: Arc<HashMap<OwnedRoomId, Sent>>,
+    /// Rooms of which the client knows everything up to the token, because the answer would have
+    /// told it.
+    pub current: Arc<HashSet<OwnedRoomId>>,
+    pub list_counts: Arc<BTreeMap<String, UInt>>,
 }
 
 /// A room that the client was sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
-    /// Everything up to here.
+    /// Everything up to here; later, if the room is current.
     pub upto: StreamPos,
     /// With these wishes.
     pub config: Arc<RoomConfig>,
     /// Members told as they spoke (`$LAZY`). Part of the answer, because an answer may get lost.
-    pub members: Arc<HashSet<OwnedUserId>>,
+    pub members: Members,
+}
+
+impl Known {
+    /// Up to where the client knows everything of a room.
+    pub(crate) fn upto(&self, room: &OwnedRoomId) -> Option<StreamPos> {
+        let sent = self.rooms.get(room)?;
+        let token = self.token.filter(|_| self.current.contains(room));
+        Some(token.map_or(sent.upto, |token| token.pos.max(sent.upto)))
+    }
+
+    /// What the client will know after an answer up to `token` that told `told` (`None`: the room
+    /// is gone) and speaks of `current`.
+    pub(crate) fn after(
+        &self,
+        token: SyncToken,
+        told: Vec<(OwnedRoomId, Option<Sent>)>,
+        current: HashSet<OwnedRoomId>,
+        list_counts: BTreeMap<String, UInt>,
+    ) -> Self {
+        let mut next = self.clone();
+        next.token = Some(token);
+        let left_out: Vec<_> = self.current.difference(&current).cloned().collect();
+        if !told.is_empty() || !left_out.is_empty() {
+            let rooms = Arc::make_mut(&mut next.rooms);
+            for room in left_out {
+                // From now on its own position counts.
+                if let (Some(sent), Some(upto)) = (rooms.get_mut(&room), self.upto(&room)) {
+                    sent.upto = upto;
+                }
+            }
+            for (room, sent) in told {
+                match sent {
+                    Some(sent) => drop(rooms.insert(room, sent)),
+                    None => drop(rooms.remove(&room)),
+                }
+            }
+        }
+        if *next.current != current {
+            next.current = Arc::new(current);
+        }
+        if *next.list_counts != list_counts {
+            next.list_counts = Arc::new(list_counts);
+        }
+        next
+    }
 }
 
 /// All connections.

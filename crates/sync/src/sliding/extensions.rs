@@ -1,182 +1,159 @@
-//! The five extensions: to-device, encryption, account data, receipts, typing.
+//! The extensions: to-device, encryption, account data, receipts, typing, thread subscriptions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use blaupause_data::{Change, Found, Member, rows::UserRoom};
+use blaupause_data::try_together;
 use blaupause_e2ee::ToDevicePage;
 use ruma::{
     OwnedRoomId,
-    api::client::sync::sync_events::v5::{self, request::ExtensionRoomConfig, response},
+    api::client::sync::sync_events::v5::{request::ExtensionRoomConfig, response},
+    events::{AnyRoomAccountDataEvent, receipt::SyncReceiptEvent},
+    serde::Raw,
 };
 
-use super::{Pass, SlidingRequest, required::RoomConfig};
-use crate::{Sync, SyncError, SyncToken, device_lists::RoomMoves, v3::Span};
+use super::Pass;
+use crate::{Sync, SyncError, SyncToken};
+
+type OfRooms<T> = std::collections::BTreeMap<OwnedRoomId, T>;
 
 impl Sync {
-    /// The token that stands for the end of a span.
-    pub(crate) fn token_at(&self, span: &Span) -> SyncToken {
-        SyncToken { pos: span.until, boot: self.passing().boot(), passing: span.passing_until }
-    }
-
-    /// With `since` a client says which to-device messages it has.
-    pub(super) async fn acknowledge(&self, request: &SlidingRequest) -> Result<(), SyncError> {
-        let since = request.body.extensions.to_device.since.as_deref();
-        if let (Some(device), Some(since)) = (&request.device, since.and_then(SyncToken::parse)) {
-            self.e2ee().acknowledge_to_device(&request.user, device, since.pos).await?;
-        }
-        Ok(())
-    }
-
-    /// Waiting to-device messages. If more wait than one answer takes, the whole answer ends
-    /// where they end.
-    pub(super) async fn to_device_extension(
+    /// All extensions. `told`: the joined rooms that the answer speaks of.
+    pub(super) async fn extensions(
         &self,
-        request: &SlidingRequest,
-        span: &mut Span,
-    ) -> Result<Option<ToDevicePage>, SyncError> {
-        let wanted = &request.body.extensions.to_device;
-        let (Some(true), Some(device)) = (wanted.enabled, &request.device) else {
+        pass: &Pass<'_>,
+        told: &BTreeSet<OwnedRoomId>,
+    ) -> Result<response::Extensions, SyncError> {
+        let wanted = &pass.request.body.extensions;
+        let mut answer = response::Extensions::default();
+        let (to_device, e2ee, account_data, receipts, threads) = tokio::join!(
+            self.to_device_extension(pass),
+            self.e2ee_extension(pass),
+            self.account_data_extension(pass, told),
+            self.receipts_extension(pass, told),
+            self.thread_subscriptions_extension(pass),
+        );
+        answer.to_device = to_device?;
+        answer.e2ee = e2ee?;
+        answer.account_data = account_data?;
+        answer.receipts.rooms = receipts?;
+        answer.thread_subscriptions = threads?;
+        if wanted.typing.enabled == Some(true) {
+            let rooms = scope(wanted.typing.rooms.as_deref(), told);
+            let rooms = rooms.iter().map(|room| &**room);
+            for room in self.passing().typing_since(pass.span.passing_since, rooms) {
+                let event = self.typing_event(&pass.view.ignored, &room);
+                answer.typing.rooms.insert(room, event);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Waiting to-device messages. With `since` a client says which ones it has.
+    async fn to_device_extension(
+        &self,
+        pass: &Pass<'_>,
+    ) -> Result<Option<response::ToDevice>, SyncError> {
+        let wanted = &pass.request.body.extensions.to_device;
+        let (Some(true), Some(device)) = (wanted.enabled, &pass.request.device) else {
             return Ok(None);
         };
-        let since = wanted.since.as_deref().and_then(SyncToken::parse);
-        let since = since.map(|since| since.pos).unwrap_or_default();
-        let page = self.e2ee().to_device(&request.user, device, since, span.until).await?;
-        Ok(Some(page))
+        let since = wanted.since.as_deref().and_then(SyncToken::parse).map(|since| since.pos);
+        let (user, until) = (&pass.request.user, pass.span.until);
+        let page: ToDevicePage = self.e2ee().take_to_device(user, device, since, until).await?;
+        let mut upto = self.token_at(&pass.span);
+        if let (true, Some(last)) = (page.more, page.messages.last()) {
+            // More wait than one answer takes.
+            upto.pos = last.pos;
+        }
+        let mut answer = response::ToDevice::default();
+        answer.next_batch = upto.to_string();
+        answer.events = page.messages.into_iter().map(|message| message.event).collect();
+        Ok(Some(answer))
     }
 
-    pub(super) async fn add_extensions(
-        &self,
-        pass: &Pass<'_>,
-        rooms: &[Found<UserRoom>],
-        configs: &BTreeMap<OwnedRoomId, RoomConfig>,
-        moves: RoomMoves,
-        to_device: Option<ToDevicePage>,
-        response: &mut v5::Response,
-    ) -> Result<(), SyncError> {
-        let wanted = &pass.request.body.extensions;
-        if let Some(page) = to_device {
-            let mut upto = self.token_at(&pass.span);
-            if let (true, Some(last)) = (page.more, page.messages.last()) {
-                upto.pos = last.pos;
-            }
-            let mut answer = response::ToDevice::default();
-            answer.next_batch = upto.to_string();
-            answer.events = page.messages.into_iter().map(|message| message.event).collect();
-            response.extensions.to_device = Some(answer);
-        }
-        if wanted.e2ee.enabled == Some(true) {
-            self.add_e2ee(pass, moves, response).await?;
-        }
-        let joined: BTreeSet<OwnedRoomId> = rooms
-            .iter()
-            .filter(|room| room.membership == Member::Join && room.pos <= pass.span.until)
-            .map(|room| room.room_id.clone())
-            .collect();
-        let told: BTreeSet<OwnedRoomId> =
-            configs.keys().filter(|room| joined.contains(*room)).cloned().collect();
-        if wanted.account_data.enabled == Some(true) {
-            let rooms = scope(wanted.account_data.rooms.as_deref(), &told);
-            self.add_sliding_account_data(pass, &rooms, response).await?;
-        }
-        if wanted.receipts.enabled == Some(true) {
-            let rooms = scope(wanted.receipts.rooms.as_deref(), &told);
-            self.add_sliding_receipts(pass, &rooms, response).await?;
-        }
-        if wanted.typing.enabled == Some(true) {
-            let rooms = scope(wanted.typing.rooms.as_deref(), &told);
-            self.add_sliding_typing(pass, &rooms, response).await?;
-        }
-        Ok(())
-    }
-
-    async fn add_e2ee(
-        &self,
-        pass: &Pass<'_>,
-        moves: RoomMoves,
-        response: &mut v5::Response,
-    ) -> Result<(), SyncError> {
+    async fn e2ee_extension(&self, pass: &Pass<'_>) -> Result<response::E2EE, SyncError> {
+        let mut answer = response::E2EE::default();
         let (user, Some(device)) = (&pass.request.user, &pass.request.device) else {
-            return Ok(());
+            return Ok(answer);
         };
-        let counts = self.e2ee().key_counts(user, device).await?;
-        let answer = &mut response.extensions.e2ee;
+        if pass.request.body.extensions.e2ee.enabled != Some(true) {
+            return Ok(answer);
+        }
+        let (counts, changes) = tokio::join!(
+            self.e2ee().key_counts(user, device),
+            self.device_list_changes(user, &pass.view.rooms, &pass.news, &pass.span),
+        );
+        let (counts, changes) = (counts?, changes?);
         answer.device_one_time_keys_count = crate::v3::one_time_counts(&counts);
         answer.device_unused_fallback_key_types = Some(crate::v3::unused_fallback(&counts));
-        if let Some(since) = pass.span.since {
-            let changes = self.device_list_changes(user, since, pass.span.until, moves).await?;
-            answer.device_lists.changed = changes.changed.into_iter().collect();
-            answer.device_lists.left = changes.left.into_iter().collect();
-        }
-        Ok(())
+        answer.device_lists.changed = changes.changed.into_iter().collect();
+        answer.device_lists.left = changes.left.into_iter().collect();
+        Ok(answer)
     }
 
-    async fn add_sliding_account_data(
+    async fn account_data_extension(
         &self,
         pass: &Pass<'_>,
-        rooms: &BTreeSet<OwnedRoomId>,
-        response: &mut v5::Response,
-    ) -> Result<(), SyncError> {
+        told: &BTreeSet<OwnedRoomId>,
+    ) -> Result<response::AccountData, SyncError> {
+        let wanted = &pass.request.body.extensions.account_data;
+        let mut answer = response::AccountData::default();
+        if wanted.enabled != Some(true) {
+            return Ok(answer);
+        }
         let user = &pass.request.user;
-        let answer = &mut response.extensions.account_data;
-        answer.global = self.global_account_data(user, &pass.span).await?;
-        for room in rooms {
-            let span = self.room_span(pass, room);
-            let events = self.room_account_data(user, room, &span).await?;
-            if !events.is_empty() {
-                answer.rooms.insert(room.clone(), events);
-            }
-        }
-        Ok(())
+        let rooms = scope(wanted.rooms.as_deref(), told);
+        let (global, of_rooms) = tokio::join!(
+            self.account_data_news(user, &pass.span, &pass.news),
+            try_together(rooms.into_iter().map(|room| self.account_data_in(pass, room))),
+        );
+        answer.global = global?;
+        let of_rooms: OfRooms<Vec<Raw<AnyRoomAccountDataEvent>>> =
+            of_rooms?.into_iter().filter(|(_, events)| !events.is_empty()).collect();
+        answer.rooms = of_rooms;
+        Ok(answer)
     }
 
-    async fn add_sliding_receipts(
+    async fn receipts_extension(
         &self,
         pass: &Pass<'_>,
-        rooms: &BTreeSet<OwnedRoomId>,
-        response: &mut v5::Response,
-    ) -> Result<(), SyncError> {
-        for room in rooms {
-            let span = self.room_span(pass, room);
-            if let Some(event) = self.receipt_event(&pass.request.user, room, &span).await? {
-                response.extensions.receipts.rooms.insert(room.clone(), event);
-            }
+        told: &BTreeSet<OwnedRoomId>,
+    ) -> Result<OfRooms<Raw<SyncReceiptEvent>>, SyncError> {
+        let wanted = &pass.request.body.extensions.receipts;
+        if wanted.enabled != Some(true) {
+            return Ok(OfRooms::new());
         }
-        Ok(())
+        let rooms = scope(wanted.rooms.as_deref(), told);
+        let found = try_together(rooms.into_iter().map(|room| self.receipts_in(pass, room)));
+        Ok(found.await?.into_iter().flatten().collect())
     }
 
-    async fn add_sliding_typing(
+    async fn account_data_in(
         &self,
         pass: &Pass<'_>,
-        rooms: &BTreeSet<OwnedRoomId>,
-        response: &mut v5::Response,
-    ) -> Result<(), SyncError> {
-        let ids = rooms.iter().map(|room| &**room);
-        for room in self.passing().typing_since(pass.span.passing_since, ids) {
-            let event = self.typing_event(&pass.request.user, &room).await?;
-            response.extensions.typing.rooms.insert(room, event);
+        room: OwnedRoomId,
+    ) -> Result<(OwnedRoomId, Vec<Raw<AnyRoomAccountDataEvent>>), SyncError> {
+        let since = pass.since_in(&room);
+        if !pass.news.account_data_of(&room, since) {
+            return Ok((room, Vec::new()));
         }
-        Ok(())
+        let (user, until) = (&pass.request.user, pass.span.until);
+        let events = self.room_account_data(user, &room, since, until).await?;
+        Ok((room, events))
     }
 
-    /// What is new to this connection in one room: everything, if it was never told.
-    fn room_span(&self, pass: &Pass<'_>, room: &OwnedRoomId) -> Span {
-        // Of a room that was out of every window for a while, more than the last span.
-        let since = pass.known.rooms.get(room).map(|sent| sent.upto);
-        Span { since: since.zip(pass.span.since).map(|(upto, since)| upto.min(since)), ..pass.span }
-    }
-
-    /// Whether the user's own counts in a room may have changed without an event.
-    pub(super) fn own_counts_changed(&self, pass: &Pass<'_>, room: &OwnedRoomId) -> bool {
-        let Some(since) = pass.span.since else { return false };
-        let Some(recent) = self.data().feed().between(since, pass.span.until) else {
-            return true;
-        };
-        recent.iter().flat_map(|(_, changes)| changes.iter()).any(|change| match change {
-            Change::Receipt { room: at, user } | Change::Unread { room: at, user } => {
-                at == room && *user == pass.request.user
-            }
-            _ => false,
-        })
+    async fn receipts_in(
+        &self,
+        pass: &Pass<'_>,
+        room: OwnedRoomId,
+    ) -> Result<Option<(OwnedRoomId, Raw<SyncReceiptEvent>)>, SyncError> {
+        let since = pass.since_in(&room);
+        if !pass.news.receipts_in(&room, since) {
+            return Ok(None);
+        }
+        let (user, until) = (&pass.request.user, pass.span.until);
+        let event = self.receipt_event(user, &room, since, until).await?;
+        Ok(event.map(|event| (room, event)))
     }
 }
 

@@ -1,20 +1,16 @@
 //! Which rooms are in a list, and in which order.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use blaupause_data::{Found, Member, StreamPos, rows::UserRoom};
 use ruma::{
     OwnedRoomId, UInt,
     api::client::sync::sync_events::v5::{self, request::ListFilters},
     directory::RoomTypeFilter,
-    events::direct::DirectEventContent,
     room::RoomType,
 };
 
-use super::{Pass, facts::Facts, required::RoomConfig};
+use super::{Pass, facts::Facts, required::Configs};
 use crate::{Sync, SyncError};
 
 /// A room that can be in a list.
@@ -29,17 +25,18 @@ impl Sync {
     pub(super) async fn apply_lists(
         &self,
         pass: &Pass<'_>,
-        rooms: &[Found<UserRoom>],
-        configs: &mut BTreeMap<OwnedRoomId, RoomConfig>,
+        configs: &mut Configs<'_>,
         response: &mut v5::Response,
     ) -> Result<(), SyncError> {
         let lists = &pass.request.body.lists;
         if lists.is_empty() {
             return Ok(());
         }
-        let listed: Vec<_> = rooms
+        let listed: Vec<_> = pass
+            .view
+            .rooms
             .iter()
-            .filter(|room| room.pos <= pass.span.until && !room.forgotten)
+            .filter(|room| pass.span.is_told_by(room) && !room.forgotten)
             .filter(|room| matches!(room.membership, Member::Join | Member::Invite | Member::Knock))
             .collect();
         let ids: Vec<_> = listed.iter().map(|room| room.room_id.clone()).collect();
@@ -48,21 +45,19 @@ impl Sync {
             .into_iter()
             .zip(facts)
             .map(|(room, facts)| {
-                let bump = match room.membership {
-                    Member::Join => facts.bump,
-                    _ => room.pos,
-                };
+                let bump = if room.membership == Member::Join { facts.bump } else { room.pos };
                 Entry { room, facts, bump }
             })
             .collect();
         entries
             .sort_by(|a, b| b.bump.cmp(&a.bump).then_with(|| a.room.room_id.cmp(&b.room.room_id)));
-        let direct = self.direct_rooms(pass).await?;
         for (name, list) in lists {
+            let details = &list.room_details;
+            let wish = configs.wish(&details.required_state, details.timeline_limit.into());
             let chosen: Vec<_> = entries
                 .iter()
                 .filter(|entry| {
-                    list.filters.as_ref().is_none_or(|filters| passes(filters, entry, &direct))
+                    list.filters.as_ref().is_none_or(|filters| passes(filters, entry, &pass.direct))
                 })
                 .collect();
             for (from, to) in &list.ranges {
@@ -70,11 +65,7 @@ impl Sync {
                 let window =
                     chosen.iter().skip(from).take(to.saturating_sub(from).saturating_add(1));
                 for entry in window {
-                    let details = &list.room_details;
-                    configs
-                        .entry(entry.room.room_id.clone())
-                        .or_default()
-                        .add(&details.required_state, details.timeline_limit.into());
+                    configs.add(&entry.room.room_id, &wish);
                 }
             }
             let mut answer = v5::response::List::default();
@@ -82,17 +73,6 @@ impl Sync {
             response.lists.insert(name.clone(), answer);
         }
         Ok(())
-    }
-
-    /// Rooms that the user marked as direct chats.
-    pub(super) async fn direct_rooms(
-        &self,
-        pass: &Pass<'_>,
-    ) -> Result<HashSet<OwnedRoomId>, SyncError> {
-        let stored = self.accounts().account_data(&pass.request.user, None, "m.direct").await?;
-        let content =
-            stored.and_then(|json| serde_json::from_str::<DirectEventContent>(json.get()).ok());
-        Ok(content.into_iter().flat_map(|content| content.0.into_values().flatten()).collect())
     }
 }
 
@@ -112,9 +92,4 @@ fn passes(filters: &ListFilters, entry: &Entry<'_>, direct: &HashSet<OwnedRoomId
 /// The type of a room as its create event says.
 pub(super) fn room_type(text: Option<String>) -> Option<RoomType> {
     text.map(RoomType::from)
-}
-
-/// Rooms by their id.
-pub(super) fn by_id(rooms: &[Found<UserRoom>]) -> HashMap<&OwnedRoomId, &Found<UserRoom>> {
-    rooms.iter().map(|room| (&room.room_id, room)).collect()
 }

@@ -2,224 +2,214 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use blaupause_data::{Event, Member};
+use blaupause_data::{Event, Part};
 use blaupause_graph::StateRoot;
 use ruma::{
-    OwnedUserId,
-    api::client::{
-        filter::LazyLoadOptions,
-        sync::sync_events::{UnreadNotificationsCount, v3},
-    },
-    events::room::member::RoomMemberEventContent,
+    OwnedRoomId, OwnedUserId, UInt,
+    api::client::sync::sync_events::{UnreadNotificationsCount, v3},
 };
 
-use super::{
-    Span, SyncRequest,
-    plan::{Joined, Plan},
-};
+use super::{answer::Ask, plan::Joined};
 use crate::{
     Sync, SyncError,
-    device_lists::RoomMoves,
-    state::{self, Delta},
+    lazy::{MEMBERS_MAX, Members},
+    shape::hide_ignored,
+    state::{self, MEMBER},
     summary,
     timeline::{self, Timeline, Wanted},
 };
 
+/// What a room was told, and members that the device now knows of.
+pub(super) type ToldRoom = (Option<v3::JoinedRoom>, Option<(Part, Members)>);
+
+/// Which state goes with a timeline.
+pub(super) struct StateAsk<'a> {
+    pub part: Part,
+    pub timeline: &'a Timeline,
+    /// The client has none of it.
+    pub everything: bool,
+    /// Members that the client was told of.
+    pub told: Members,
+}
+
 impl Sync {
-    pub(super) async fn add_joined(
+    pub(super) async fn joined_room(
         &self,
-        request: &SyncRequest,
-        span: &Span,
-        plan: &Plan,
-        moves: &mut RoomMoves,
-        response: &mut v3::Response,
-    ) -> Result<(), SyncError> {
-        let filter = &request.filter.room;
-        let limit = Wanted::limit(filter.timeline.limit.map(Into::into));
-        let wanted: Vec<_> = plan
-            .joined
-            .iter()
-            .map(|room| Wanted {
-                room: room.room.clone(),
-                since: span.since.filter(|_| !room.is_new),
-                until: span.until,
-                limit,
-            })
-            .collect();
-        let mut timelines = timeline::load(self.data(), &wanted, &filter.timeline).await?;
-        self.hide_ignored(&request.user, &mut timelines).await?;
-        for (room, timeline) in plan.joined.iter().zip(&mut timelines) {
-            if room.is_new {
-                // What came before the user joined is shown as the room's history rules say.
-                let events = std::mem::take(&mut timeline.events);
-                timeline.events = self.visible(&request.user, &room.room, events).await?;
-            }
+        ask: &Ask<'_>,
+        room: &Joined,
+    ) -> Result<ToldRoom, SyncError> {
+        if !room.is_touched {
+            let mut joined = v3::JoinedRoom::new();
+            self.add_typing(ask, room, &mut joined)?;
+            return Ok(((!joined.is_empty()).then_some(joined), None));
         }
-        let deltas: Vec<_> = plan
-            .joined
-            .iter()
-            .zip(&timelines)
-            .map(|(room, timeline)| self.delta(request, room, timeline))
-            .collect();
-        let states = state::load(self.data(), &deltas).await?;
-        for ((room, timeline), state) in plan.joined.iter().zip(timelines).zip(states) {
-            if !room.is_new {
-                note_moves(&request.user, &timeline.events, &state, moves);
-            }
-            let joined = self.joined_room(request, span, room, timeline, state).await?;
-            if !joined.is_empty() || room.is_new {
-                response.rooms.join.insert(room.room.clone(), joined);
-            }
+        let (timeline, receipts, account_data) = tokio::join!(
+            self.joined_timeline(ask, room),
+            self.receipts(ask, room),
+            self.room_account_data_of(ask, room),
+        );
+        let timeline = timeline?;
+        let part = self.data().parts().room(&room.room);
+        let everything = room.is_new || ask.request.full_state;
+        let told = if everything { Members::default() } else { ask.told.of(part) };
+        let state = StateAsk { part, timeline: &timeline, everything, told };
+        let (state, members) = self.state_of(ask, &state).await?;
+        let mut joined = v3::JoinedRoom::new();
+        joined.ephemeral.events.extend(receipts?);
+        joined.account_data.events = account_data?;
+        self.add_typing(ask, room, &mut joined)?;
+        let is_silent = timeline.events.is_empty() && state.is_empty() && joined.is_empty();
+        // Counts alone are no news, unless they changed without an event.
+        if is_silent && !everything && !timeline.limited && !ask.news.own_counts_in(&room.room) {
+            return Ok((None, None));
+        }
+        self.fill_in(ask, room, &timeline, &state, &mut joined).await?;
+        Ok((Some(joined), members.map(|members| (part, members))))
+    }
+
+    async fn joined_timeline(&self, ask: &Ask<'_>, room: &Joined) -> Result<Timeline, SyncError> {
+        let filter = &ask.request.filter.room.timeline;
+        let wanted = Wanted {
+            room: self.data().parts().room(&room.room),
+            since: ask.span.since.filter(|_| !room.is_new),
+            until: ask.span.until,
+            limit: Wanted::limit(filter.limit.map(Into::into)),
+        };
+        let mut timeline = timeline::load(self.data(), wanted, filter).await?;
+        hide_ignored(ask.ignored(), &mut timeline);
+        if room.is_new {
+            // What came before the user joined is shown as the room's history rules say.
+            self.keep_visible(&ask.request.user, &room.room, &mut timeline).await?;
+            timeline.limited |= ask.span.since.is_some();
+        }
+        Ok(timeline)
+    }
+
+    /// The state that goes with a timeline: up to its start, or, if the client asked so, up to its
+    /// end; and the members that the client knows of afterwards.
+    pub(super) async fn state_of(
+        &self,
+        ask: &Ask<'_>,
+        state: &StateAsk<'_>,
+    ) -> Result<(Vec<Arc<Event>>, Option<Members>), SyncError> {
+        let StateAsk { part, timeline, everything, .. } = *state;
+        let after = ask.request.use_state_after;
+        let to = if after { timeline.state_end } else { timeline.state_start() };
+        let filter = &ask.request.filter.room.state;
+        let Some(redundant) = ask.lazy() else {
+            let events = self.state_since(state, to).await?;
+            return Ok((state::select(events, filter), None));
+        };
+        let mut shown = shown_members(&timeline.events, everything.then_some(&ask.request.user));
+        let parts = self.data().parts();
+        let all: Vec<_> = shown.iter().map(|user| parts.user(user)).collect();
+        if !redundant {
+            shown.retain(|user| !state.told.contains(parts.user(user)));
+        }
+        let (rest, members) = tokio::join!(
+            async {
+                if everything {
+                    Ok(self.rooms().state_without_members(part, to).await?)
+                } else {
+                    // In a gap, members who changed are told, too: the client may have them from
+                    // before.
+                    self.state_since(state, to).await
+                }
+            },
+            self.members_at(part, to, &shown),
+        );
+        let mut events = rest?;
+        let have: HashSet<_> = events.iter().map(|event| event.no).collect();
+        events.extend(members?.into_iter().filter(|event| !have.contains(&event.no)));
+        Ok((state::select(events, filter), Some(state.told.and(&all, MEMBERS_MAX))))
+    }
+
+    /// What changed up to a state since the client looked. Of a timeline that begins where the
+    /// client stopped that is nothing; behind a gap, or a filter, it is what the client does not
+    /// see.
+    async fn state_since(
+        &self,
+        state: &StateAsk<'_>,
+        to: StateRoot,
+    ) -> Result<Vec<Arc<Event>>, SyncError> {
+        let from = if state.everything { StateRoot::EMPTY } else { state.timeline.state_since };
+        Ok(self.state_difference(state.part, from, to).await?.events)
+    }
+
+    /// Events as the reader sees them, the summary and the counts.
+    async fn fill_in(
+        &self,
+        ask: &Ask<'_>,
+        room: &Joined,
+        timeline: &Timeline,
+        state: &[Arc<Event>],
+        joined: &mut v3::JoinedRoom,
+    ) -> Result<(), SyncError> {
+        let (id, user) = (&room.room, &ask.request.user);
+        let mut events = timeline.events.iter().chain(state);
+        let everything = room.is_new || ask.request.full_state;
+        let members_changed = everything || events.any(|event| event.kind == MEMBER);
+        let is_newest = self.is_newest(id, timeline, &ask.span);
+        let (shown, shaped, summary, counts) = tokio::join!(
+            self.shape(ask.reader(), id, &timeline.events, is_newest),
+            self.shape(ask.reader(), id, state, false),
+            async {
+                if !members_changed {
+                    return Ok(None);
+                }
+                summary::summary(self.data(), id, user).await.map(Some)
+            },
+            Box::pin(self.notify().counts(user, id)),
+        );
+        joined.timeline.limited = timeline.limited;
+        joined.timeline.prev_batch = timeline.prev_batch.map(|place| place.to_token());
+        joined.timeline.events = shown?;
+        joined.state = state_events(ask, shaped?);
+        joined.summary = summary?.unwrap_or_default();
+        let counts = counts?;
+        let threads = ask.request.filter.room.timeline.unread_thread_notifications;
+        let main = counts.room(threads);
+        joined.unread_notifications = as_count(main.notify, main.highlight);
+        if threads {
+            joined.unread_thread_notifications = counts
+                .threads()
+                .map(|(root, count)| (root.clone(), as_count(count.notify, count.highlight)))
+                .collect();
         }
         Ok(())
     }
 
-    /// Which state the answer has to tell: up to the start of the timeline, or, if the client
-    /// asked so, up to its end.
-    fn delta(&self, request: &SyncRequest, room: &Joined, timeline: &Timeline) -> Delta {
-        let to = if request.use_state_after { timeline.state_end } else { timeline.state_start };
-        let everything = room.is_new || request.full_state;
-        let from = (!everything).then_some(timeline.state_since);
-        // A timeline without gap starts where the client stopped: nothing to tell.
-        let to = if !everything && !request.use_state_after && !timeline.limited {
-            timeline.state_since
-        } else {
-            to
-        };
-        Delta { room: self.data().parts().room(&room.room), from, to }
-    }
-
-    async fn joined_room(
+    /// Whether a timeline holds everything from its first event to the newest of the room.
+    pub(crate) fn is_newest(
         &self,
-        request: &SyncRequest,
-        span: &Span,
-        room: &Joined,
-        timeline: Timeline,
-        mut state: Vec<Arc<Event>>,
-    ) -> Result<v3::JoinedRoom, SyncError> {
-        let filter = &request.filter.room;
-        let (id, user) = (&room.room, &request.user);
-        let membership_changed = room.is_new
-            || request.full_state
-            || timeline.events.iter().chain(&state).any(|event| event.kind == "m.room.member");
-        if let LazyLoadOptions::Enabled { include_redundant_members } =
-            filter.state.lazy_load_options
-        {
-            let at =
-                if request.use_state_after { timeline.state_end } else { timeline.state_start };
-            state =
-                self.lazily(request, room, &timeline, state, at, include_redundant_members).await?;
-        }
-        let state = state::select(state, &filter.state, None);
-        let mut joined = v3::JoinedRoom::new();
-        joined.timeline.limited = timeline.limited || (room.is_new && span.since.is_some());
-        joined.timeline.prev_batch = timeline.prev_batch.map(|place| place.to_token());
-        joined.timeline.events =
-            self.shape(user, request.device.as_deref(), id, &timeline.events).await?;
-        let state = self.shape(user, request.device.as_deref(), id, &state).await?;
-        joined.state = if request.use_state_after {
-            v3::State::After(v3::StateEvents::with_events(state))
-        } else {
-            v3::State::Before(v3::StateEvents::with_events(state))
-        };
-        if !room.touched && !room.is_new {
-            self.add_typing(request, span, room, &mut joined).await?;
-            return Ok(joined);
-        }
-        if membership_changed && let Some(head) = &timeline.head {
-            joined.summary = summary::summary(self.data(), id, user, head).await?;
-        }
-        self.add_receipts(request, span, room, &mut joined).await?;
-        self.add_typing(request, span, room, &mut joined).await?;
-        self.add_room_account_data(request, span, room, &mut joined).await?;
-        // Counts alone are no news: they change with an event, a receipt or a rule.
-        if !joined.is_empty() || room.is_new {
-            let counts = self.notify().counts(user, id).await?;
-            let threads = filter.timeline.unread_thread_notifications;
-            let as_count = |notify: u64, highlight: u64| {
-                let mut count = UnreadNotificationsCount::new();
-                count.notification_count = ruma::UInt::new(notify);
-                count.highlight_count = ruma::UInt::new(highlight);
-                count
-            };
-            let main = counts.room(threads);
-            joined.unread_notifications = as_count(main.notify, main.highlight);
-            if threads {
-                joined.unread_thread_notifications = counts
-                    .threads()
-                    .map(|(root, count)| (root.clone(), as_count(count.notify, count.highlight)))
-                    .collect();
-            }
-        }
-        Ok(joined)
-    }
-
-    /// With lazy loading only the members that the timeline shows are told, each once per device
-    /// unless redundant ones are wanted.
-    async fn lazily(
-        &self,
-        request: &SyncRequest,
-        room: &Joined,
+        room: &OwnedRoomId,
         timeline: &Timeline,
-        state: Vec<Arc<Event>>,
-        at: StateRoot,
-        redundant: bool,
-    ) -> Result<Vec<Arc<Event>>, SyncError> {
-        let mut wanted: Vec<OwnedUserId> = Vec::new();
-        for event in &timeline.events {
-            if !wanted.contains(&event.sender) {
-                wanted.push(event.sender.clone());
-            }
-        }
-        if (room.is_new || request.full_state) && !wanted.contains(&request.user) {
-            wanted.push(request.user.clone());
-        }
-        if let Some(device) = &request.device {
-            let key = (request.user.clone(), device.clone(), room.room.clone());
-            if room.is_new || request.full_state {
-                self.lazy().reset(&key);
-            }
-            let unsent = self.lazy().not_sent(&key, &wanted);
-            if !redundant {
-                wanted = unsent;
-            }
-        }
-        let everything = room.is_new || request.full_state;
-        let (members, mut rest): (Vec<_>, Vec<_>) =
-            state.into_iter().partition(|event| event.kind == "m.room.member");
-        // In a gap, members who changed are told: the client may have them from before.
-        if !everything {
-            rest.extend(members.iter().cloned());
-        }
-        let have: HashSet<_> = members.iter().filter_map(|event| event.state_key.clone()).collect();
-        let (from_state, missing): (Vec<_>, Vec<_>) =
-            wanted.into_iter().partition(|user| have.contains(user.as_str()));
-        if everything {
-            rest.extend(members.into_iter().filter(|event| {
-                event.state_key.as_deref().is_some_and(|key| from_state.iter().any(|u| u == key))
-            }));
-        }
-        let part = self.data().parts().room(&room.room);
-        rest.extend(state::members(self.data(), part, at, &missing).await?);
-        Ok(rest)
+        span: &crate::span::Span,
+    ) -> bool {
+        let newest = || self.data().newest_event(self.data().parts().room(room));
+        timeline.is_whole && newest().is_some_and(|newest| newest <= span.until)
     }
 }
 
-/// Others who joined and left, for device lists.
-pub(crate) fn note_moves(
-    user: &OwnedUserId,
-    timeline: &[Arc<Event>],
-    state: &[Arc<Event>],
-    moves: &mut RoomMoves,
-) {
-    for event in timeline.iter().chain(state).filter(|event| event.kind == "m.room.member") {
-        let target = event.state_key.as_deref().and_then(|key| OwnedUserId::try_from(key).ok());
-        let Some(target) = target.filter(|target| target != user) else { continue };
-        let Some(content) = event.content_as::<RoomMemberEventContent>() else { continue };
-        match Member::from_state(&content.membership) {
-            Member::Join => moves.others_joined.insert(target),
-            Member::Leave | Member::Ban => moves.others_left.insert(target),
-            Member::Invite | Member::Knock => false,
-        };
-    }
+/// Whom a timeline shows, each once.
+fn shown_members(events: &[Arc<Event>], and: Option<&OwnedUserId>) -> Vec<OwnedUserId> {
+    let mut seen = HashSet::new();
+    let senders = events.iter().map(|event| &event.sender).chain(and);
+    senders.filter(|user| seen.insert(*user)).cloned().collect()
+}
+
+/// State in the section that the client asked for.
+pub(super) fn state_events(
+    ask: &Ask<'_>,
+    events: Vec<ruma::serde::Raw<ruma::events::AnySyncStateEvent>>,
+) -> v3::State {
+    let events = v3::StateEvents::with_events(events);
+    if ask.request.use_state_after { v3::State::After(events) } else { v3::State::Before(events) }
+}
+
+fn as_count(notify: u64, highlight: u64) -> UnreadNotificationsCount {
+    let mut count = UnreadNotificationsCount::new();
+    count.notification_count = UInt::new(notify);
+    count.highlight_count = UInt::new(highlight);
+    count
 }

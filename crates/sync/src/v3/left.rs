@@ -1,76 +1,78 @@
 //! Rooms the user left or was banned from.
 
+use blaupause_data::{Found, rows::UserRoom};
 use ruma::api::client::sync::sync_events::v3;
 
-use super::{Span, SyncRequest, plan::Plan};
+use super::{
+    answer::Ask,
+    joined::{StateAsk, state_events},
+};
 use crate::{
     Sync, SyncError,
-    state::{self, Delta},
-    timeline::{self, Wanted},
+    lazy::Members,
+    shape::hide_ignored,
+    state::is_member_event_of,
+    timeline::{self, Timeline, Wanted},
 };
 
 impl Sync {
     /// The timeline ends with the user's leave: nothing after it is theirs to see.
-    pub(super) async fn add_left(
+    pub(super) async fn left_room(
         &self,
-        request: &SyncRequest,
-        span: &Span,
-        plan: &Plan,
-        response: &mut v3::Response,
-    ) -> Result<(), SyncError> {
-        let filter = &request.filter.room;
-        let limit = Wanted::limit(filter.timeline.limit.map(Into::into));
-        let wanted: Vec<_> = plan
-            .left
-            .iter()
-            .map(|room| Wanted {
-                room: room.room_id.clone(),
-                since: span.since,
-                until: room.pos,
-                limit,
-            })
-            .collect();
-        let mut timelines = timeline::load(self.data(), &wanted, &filter.timeline).await?;
-        self.hide_ignored(&request.user, &mut timelines).await?;
-        let deltas: Vec<_> = plan
-            .left
-            .iter()
-            .zip(&timelines)
-            .map(|(room, timeline)| {
-                let to =
-                    if request.use_state_after { timeline.state_end } else { timeline.state_start };
-                // Who was never in the room is told nothing of its state.
-                let to = if room.was_joined { to } else { timeline.state_since };
-                let from = Some(timeline.state_since).filter(|_| span.since.is_some());
-                Delta { room: self.data().parts().room(&room.room_id), from, to }
-            })
-            .collect();
-        let states = state::load(self.data(), &deltas).await?;
-        for ((room, timeline), state) in plan.left.iter().zip(timelines).zip(states) {
-            let (id, user) = (&room.room_id, &request.user);
-            let events = if room.was_joined {
-                self.visible(user, id, timeline.events).await?
-            } else {
-                let own = |event: &std::sync::Arc<blaupause_data::Event>| Some(event.no) == room.no;
-                timeline.events.into_iter().filter(own).collect()
-            };
-            let state = if room.was_joined {
-                state::select(state, &filter.state, None)
-            } else {
-                Vec::new()
-            };
-            let mut left = v3::LeftRoom::new();
-            left.timeline.limited = timeline.limited;
-            left.timeline.prev_batch = timeline.prev_batch.map(|place| place.to_token());
-            left.timeline.events = self.shape(user, request.device.as_deref(), id, &events).await?;
-            let state = self.shape(user, request.device.as_deref(), id, &state).await?;
-            left.state = if request.use_state_after {
-                v3::State::After(v3::StateEvents::with_events(state))
-            } else {
-                v3::State::Before(v3::StateEvents::with_events(state))
-            };
-            response.rooms.leave.insert(id.clone(), left);
+        ask: &Ask<'_>,
+        room: &Found<UserRoom>,
+    ) -> Result<v3::LeftRoom, SyncError> {
+        let (id, user) = (&room.room_id, &ask.request.user);
+        let filter = &ask.request.filter.room.timeline;
+        let part = self.data().parts().room(id);
+        let wanted = Wanted {
+            room: part,
+            since: ask.span.since,
+            until: room.pos,
+            limit: Wanted::limit(filter.limit.map(Into::into)),
+        };
+        let mut timeline = timeline::load(self.data(), wanted, filter).await?;
+        hide_ignored(ask.ignored(), &mut timeline);
+        let (was_inside, left_as_member) = tokio::join!(
+            self.is_joined_at(part, timeline.state_since, user),
+            self.left_as_member(room),
+        );
+        let mut left = v3::LeftRoom::new();
+        if !left_as_member? {
+            // A declined invitation: who was not in the room learns of nothing but the own end.
+            timeline.events.retain(|event| is_member_event_of(event, user));
+            let last = timeline.events.split_off(timeline.events.len().saturating_sub(1));
+            left.timeline.events = self.shape(ask.reader(), id, &last, false).await?;
+            left.state = state_events(ask, Vec::new());
+            return Ok(left);
         }
+        self.keep_visible(user, id, &mut timeline).await?;
+        // What the client has of the room is from when the user was inside.
+        let everything = !was_inside?;
+        let told = if everything { Members::default() } else { ask.told.of(part) };
+        let state = StateAsk { part, timeline: &timeline, everything, told };
+        let (state, _) = self.state_of(ask, &state).await?;
+        self.fill_in_left(ask, room, &timeline, &state, &mut left).await?;
+        Ok(left)
+    }
+
+    async fn fill_in_left(
+        &self,
+        ask: &Ask<'_>,
+        room: &Found<UserRoom>,
+        timeline: &Timeline,
+        state: &[std::sync::Arc<blaupause_data::Event>],
+        left: &mut v3::LeftRoom,
+    ) -> Result<(), SyncError> {
+        let id = &room.room_id;
+        let (shown, shaped) = tokio::join!(
+            self.shape(ask.reader(), id, &timeline.events, false),
+            self.shape(ask.reader(), id, state, false),
+        );
+        left.timeline.limited = timeline.limited;
+        left.timeline.prev_batch = timeline.prev_batch.map(|place| place.to_token());
+        left.timeline.events = shown?;
+        left.state = state_events(ask, shaped?);
         Ok(())
     }
 }

@@ -8,8 +8,11 @@ use ruma::{
     api::client::{filter::RoomFilter, sync::sync_events::v3},
 };
 
-use super::{Span, SyncRequest};
-use crate::{Sync, device_lists::RoomMoves};
+use super::SyncRequest;
+use crate::{
+    Sync,
+    span::{News, Span},
+};
 
 /// The user's rooms by what the answer says of them.
 #[derive(Debug, Default)]
@@ -18,8 +21,6 @@ pub(super) struct Plan {
     pub left: Vec<Found<UserRoom>>,
     invited: Vec<Found<UserRoom>>,
     knocked: Vec<Found<UserRoom>>,
-    /// All rooms the user is joined to, also those the answer does not speak of.
-    all_joined: HashSet<OwnedRoomId>,
 }
 
 /// A room the user is joined to.
@@ -29,7 +30,9 @@ pub(super) struct Joined {
     /// The client knows nothing of this room yet.
     pub is_new: bool,
     /// Something stored happened there (otherwise only typing).
-    pub touched: bool,
+    pub is_touched: bool,
+    /// Who types there changed.
+    pub is_typing: bool,
 }
 
 impl Sync {
@@ -37,10 +40,10 @@ impl Sync {
         &self,
         request: &SyncRequest,
         span: &Span,
+        news: &News,
         rooms: &[Found<UserRoom>],
     ) -> Plan {
         let filter = &request.filter.room;
-        let touched = self.touched(&request.user, span);
         let joined_ids =
             rooms.iter().filter(|room| room.membership == Member::Join).map(|room| &*room.room_id);
         let typing: HashSet<_> =
@@ -48,26 +51,28 @@ impl Sync {
         let mut plan = Plan::default();
         for room in rooms {
             // What came after this answer's end belongs to the next one.
-            if room.pos > span.until || room.forgotten {
+            if !span.is_told_by(room) || room.forgotten || !room_passes(filter, &room.room_id) {
                 continue;
             }
             let id = &room.room_id;
             let is_new = span.is_new(room.entered_at());
-            let passes = room_passes(filter, id);
             match room.membership {
                 Member::Join => {
-                    plan.all_joined.insert(id.clone());
-                    let touched = is_new
-                        || request.full_state
-                        || touched.as_ref().is_none_or(|t| t.contains(id));
-                    if passes && (touched || typing.contains(id)) {
-                        plan.joined.push(Joined { room: id.clone(), is_new, touched });
+                    let is_touched = is_new || request.full_state || news.in_room(id);
+                    let is_typing = typing.contains(id);
+                    if is_touched || is_typing {
+                        plan.joined.push(Joined {
+                            room: id.clone(),
+                            is_new,
+                            is_touched,
+                            is_typing,
+                        });
                     }
                 }
-                Member::Invite if passes && is_new => plan.invited.push(room.clone()),
-                Member::Knock if passes && is_new => plan.knocked.push(room.clone()),
+                Member::Invite if is_new => plan.invited.push(room.clone()),
+                Member::Knock if is_new => plan.knocked.push(room.clone()),
                 Member::Leave | Member::Ban
-                    if passes && is_new && (span.since.is_some() || filter.include_leave) =>
+                    if is_new && (span.since.is_some() || filter.include_leave) =>
                 {
                     plan.left.push(room.clone());
                 }
@@ -79,37 +84,17 @@ impl Sync {
 }
 
 impl Plan {
-    /// What this means for device lists, before timelines are read.
-    pub(super) fn moves(&self) -> RoomMoves {
-        RoomMoves {
-            joined: self.all_joined.clone(),
-            entered: self
-                .joined
-                .iter()
-                .filter(|room| room.is_new)
-                .map(|room| room.room.clone())
-                .collect(),
-            left: self
-                .left
-                .iter()
-                .filter(|room| room.was_joined)
-                .map(|room| room.room_id.clone())
-                .collect(),
-            ..RoomMoves::default()
-        }
-    }
-
     /// Invitations and knocks: their stripped state as it was stored.
-    pub(super) fn add_stripped(&self, _: &SyncRequest, response: &mut v3::Response) {
+    pub(super) fn add_stripped(&self, rooms: &mut v3::Rooms) {
         for room in &self.invited {
             let mut invited = v3::InvitedRoom::new();
             invited.invite_state.events = stripped(room);
-            response.rooms.invite.insert(room.room_id.clone(), invited);
+            rooms.invite.insert(room.room_id.clone(), invited);
         }
         for room in &self.knocked {
             let mut knocked = v3::KnockedRoom::new();
             knocked.knock_state.events = stripped(room);
-            response.rooms.knock.insert(room.room_id.clone(), knocked);
+            rooms.knock.insert(room.room_id.clone(), knocked);
         }
     }
 }

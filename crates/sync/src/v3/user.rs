@@ -1,252 +1,170 @@
-//! What is the user's own: to-device messages, account data, receipts, typing, presence, keys.
+//! What is the user's own: account data, receipts, typing, presence, keys.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use blaupause_accounts::{AccountDatum, Scope};
-use blaupause_data::Change;
-use blaupause_e2ee::KeyCounts;
+use blaupause_data::StreamPos;
+use blaupause_e2ee::{DeviceListChanges, KeyCounts, ToDevicePage};
 use ruma::{
-    DeviceId, OneTimeKeyAlgorithm, OwnedDeviceId, OwnedRoomId, OwnedUserId, UInt,
-    api::client::sync::sync_events::v3,
+    DeviceId, OneTimeKeyAlgorithm, OwnedUserId, UInt, UserId,
     events::{
-        AnyGlobalAccountDataEvent, AnyRoomAccountDataEvent, receipt::SyncReceiptEvent,
-        typing::SyncTypingEvent,
+        AnyGlobalAccountDataEvent, AnyRoomAccountDataEvent, AnySyncEphemeralRoomEvent,
+        presence::PresenceEvent,
     },
     serde::Raw,
 };
-use serde_json::json;
 
-use super::{Span, SyncRequest, plan::Joined};
-use crate::{Sync, SyncError, device_lists::RoomMoves, filter};
+use super::{SyncRequest, answer::Ask, plan::Joined};
+use crate::{
+    Sync, SyncError, filter,
+    own::kind_of,
+    span::{News, Span},
+};
+
+/// Users whose rooms are read, because they are not connected, to see whether their presence
+/// concerns the reader. Others who are not connected are offline anyway.
+const PRESENCE_LOOKUPS_MAX: usize = 100;
 
 impl Sync {
-    /// Waiting messages. If more wait than one answer takes, the whole answer ends where they
-    /// end: the next one follows at once.
-    pub(super) async fn add_to_device(
+    /// Messages that wait for the device. What came before the span the client has: it goes.
+    pub(super) async fn to_device(
         &self,
-        request: &SyncRequest,
-        device: &OwnedDeviceId,
-        span: &mut Span,
-        response: &mut v3::Response,
-    ) -> Result<(), SyncError> {
-        let since = span.since.unwrap_or_default();
-        let page = self.e2ee().to_device(&request.user, device, since, span.until).await?;
-        if let (true, Some(last)) = (page.more, page.messages.last()) {
-            span.until = last.pos;
-        }
-        response.to_device.events =
-            page.messages.into_iter().map(|message| message.event).collect();
-        Ok(())
+        user: &UserId,
+        device: Option<&DeviceId>,
+        span: &Span,
+    ) -> Result<ToDevicePage, SyncError> {
+        let Some(device) = device else { return Ok(ToDevicePage::default()) };
+        Ok(self.e2ee().take_to_device(user, device, span.since, span.until).await?)
     }
 
-    pub(super) async fn add_account_data(
+    pub(super) async fn global_account_data(
         &self,
         request: &SyncRequest,
         span: &Span,
-        response: &mut v3::Response,
-    ) -> Result<(), SyncError> {
-        let events = self.global_account_data(&request.user, span).await?;
-        let passes = |event: &Raw<AnyGlobalAccountDataEvent>| {
-            let kind = event.get_field::<String>("type").ok().flatten().unwrap_or_default();
-            filter::plain_passes(&request.filter.account_data, &kind)
-        };
-        response.account_data.events = events.into_iter().filter(passes).collect();
-        Ok(())
-    }
-
-    /// Global account data that is new to the client. A client that starts is told the push rules
-    /// even if it never changed them.
-    pub(crate) async fn global_account_data(
-        &self,
-        user: &OwnedUserId,
-        span: &Span,
+        news: &News,
     ) -> Result<Vec<Raw<AnyGlobalAccountDataEvent>>, SyncError> {
-        if !self.own_data_touched(user, span) {
-            return Ok(Vec::new());
-        }
-        let stored = self.accounts().account_data_since(user, Scope::Global, span.since).await?;
-        let has_rules = stored.iter().any(|data| data.kind == "m.push_rules");
-        let within = stored.iter().filter(|data| data.pos <= span.until);
-        let mut events: Vec<_> = within.map(AccountDatum::global_event).collect();
-        if span.since.is_none() && !has_rules {
-            let global = self.notify().ruleset(user).await?;
-            let event = json!({ "type": "m.push_rules", "content": { "global": global } });
-            events.extend(serde_json::from_value(event).ok());
-        }
+        let mut events = self.account_data_news(&request.user, span, news).await?;
+        let wanted = &request.filter.account_data;
+        events.retain(|event| filter::plain_passes(wanted, &kind_of(event)));
         Ok(events)
     }
 
-    /// Whether global account data can have changed.
-    fn own_data_touched(&self, user: &OwnedUserId, span: &Span) -> bool {
-        let Some(since) = span.since else { return true };
-        let Some(recent) = self.data().feed().between(since, span.until) else { return true };
-        recent.iter().flat_map(|(_, changes)| changes.iter()).any(
-            |change| matches!(change, Change::AccountData { user: of, room: None } if of == user),
-        )
-    }
-
-    /// Account data of a room that is new to the client.
-    pub(crate) async fn room_account_data(
+    pub(super) async fn room_account_data_of(
         &self,
-        user: &OwnedUserId,
-        room: &OwnedRoomId,
-        span: &Span,
+        ask: &Ask<'_>,
+        room: &Joined,
     ) -> Result<Vec<Raw<AnyRoomAccountDataEvent>>, SyncError> {
-        if !self.touched_by(span, |change| {
-            matches!(change, Change::AccountData { user: of, room: Some(at) }
-                if of == user && at == room)
-        }) {
+        let (since, until) = (since_in(ask, room), ask.span.until);
+        if !ask.news.account_data_of(&room.room, since) {
             return Ok(Vec::new());
         }
-        let scope = Scope::Room(room);
-        let stored = self.accounts().account_data_since(user, scope, span.since).await?;
-        let within = stored.iter().filter(|data| data.pos <= span.until);
-        Ok(within.map(AccountDatum::room_event).collect())
+        let user = &ask.request.user;
+        let mut events = self.room_account_data(user, &room.room, since, until).await?;
+        let wanted = &ask.request.filter.room.account_data;
+        events.retain(|event| {
+            filter::type_passes(&kind_of(event), wanted.types.as_deref(), &wanted.not_types)
+        });
+        Ok(events)
     }
 
-    pub(super) async fn add_room_account_data(
+    pub(super) async fn receipts(
         &self,
-        request: &SyncRequest,
-        span: &Span,
+        ask: &Ask<'_>,
         room: &Joined,
-        joined: &mut v3::JoinedRoom,
-    ) -> Result<(), SyncError> {
-        let span = Span { since: span.since.filter(|_| !room.is_new), ..*span };
-        let wanted = &request.filter.room.account_data;
-        let events = self.room_account_data(&request.user, &room.room, &span).await?;
-        joined.account_data.events = events
-            .into_iter()
-            .filter(|event| {
-                let kind = event.get_field::<String>("type").ok().flatten().unwrap_or_default();
-                filter::type_passes(&kind, wanted.types.as_deref(), &wanted.not_types)
-            })
-            .collect();
-        Ok(())
-    }
-
-    /// Receipts of a room that are new to the client, as one event.
-    pub(crate) async fn receipt_event(
-        &self,
-        user: &OwnedUserId,
-        room: &OwnedRoomId,
-        span: &Span,
-    ) -> Result<Option<Raw<SyncReceiptEvent>>, SyncError> {
-        if !self.touched_by(
-            span,
-            |change| matches!(change, Change::Receipt { room: at, .. } if at == room),
-        ) {
+    ) -> Result<Option<Raw<AnySyncEphemeralRoomEvent>>, SyncError> {
+        let wanted = &ask.request.filter.room.ephemeral;
+        let since = since_in(ask, room);
+        if !filter::type_passes("m.receipt", wanted.types.as_deref(), &wanted.not_types)
+            || !ask.news.receipts_in(&room.room, since)
+        {
             return Ok(None);
         }
-        let since = span.since.unwrap_or_default();
-        let content = self.rooms().receipts_since(user, room, since, span.until).await?;
-        Ok(content.and_then(|content| {
-            serde_json::from_value(json!({ "type": "m.receipt", "content": content })).ok()
-        }))
+        let user = &ask.request.user;
+        let event = self.receipt_event(user, &room.room, since, ask.span.until).await?;
+        Ok(event.map(Raw::cast))
     }
 
-    pub(super) async fn add_receipts(
+    pub(super) fn add_typing(
         &self,
-        request: &SyncRequest,
-        span: &Span,
+        ask: &Ask<'_>,
         room: &Joined,
-        joined: &mut v3::JoinedRoom,
+        joined: &mut ruma::api::client::sync::sync_events::v3::JoinedRoom,
     ) -> Result<(), SyncError> {
-        let wanted = &request.filter.room.ephemeral;
-        if !filter::type_passes("m.receipt", wanted.types.as_deref(), &wanted.not_types) {
-            return Ok(());
-        }
-        let span = Span { since: span.since.filter(|_| !room.is_new), ..*span };
-        if let Some(event) = self.receipt_event(&request.user, &room.room, &span).await? {
+        let wanted = &ask.request.filter.room.ephemeral;
+        if room.is_typing
+            && filter::type_passes("m.typing", wanted.types.as_deref(), &wanted.not_types)
+        {
+            let event = self.typing_event(ask.ignored(), &room.room);
             joined.ephemeral.events.push(event.cast());
         }
         Ok(())
     }
 
-    /// Who types in a room now.
-    pub(crate) async fn typing_event(
+    pub(super) async fn presence_events(
         &self,
-        user: &OwnedUserId,
-        room: &OwnedRoomId,
-    ) -> Result<Raw<SyncTypingEvent>, SyncError> {
-        let ignored = self.accounts().ignored_users(user).await?;
-        let mut typing = self.rooms().typing(room);
-        typing.retain(|typing| !ignored.contains(typing));
-        let event = json!({ "type": "m.typing", "content": { "user_ids": typing } });
-        Ok(serde_json::from_value(event).expect("a JSON value is a raw value"))
+        ask: &Ask<'_>,
+    ) -> Result<Vec<Raw<PresenceEvent>>, SyncError> {
+        let presence = self.accounts().presence();
+        if !presence.is_enabled()
+            || !filter::plain_passes(&ask.request.filter.presence, "m.presence")
+        {
+            return Ok(Vec::new());
+        }
+        let users = self.presence_news(ask).await?;
+        let events = users.iter().filter_map(|user| presence.event(user));
+        Ok(events.filter_map(|event| Raw::new(&event).ok()).collect())
     }
 
-    pub(super) async fn add_typing(
-        &self,
-        request: &SyncRequest,
-        span: &Span,
-        room: &Joined,
-        joined: &mut v3::JoinedRoom,
-    ) -> Result<(), SyncError> {
-        let wanted = &request.filter.room.ephemeral;
-        if !filter::type_passes("m.typing", wanted.types.as_deref(), &wanted.not_types) {
-            return Ok(());
+    /// Whose presence the answer tells: the user's own, and that of those they share a room with.
+    async fn presence_news(&self, ask: &Ask<'_>) -> Result<Vec<OwnedUserId>, SyncError> {
+        let (user, since) = (&ask.request.user, ask.span.passing_since);
+        if since == 0 {
+            // Everybody's presence is news. Who is online is connected, and who is connected is in
+            // memory; to read the rooms of everybody who is online would take forever.
+            let mut connected = self.notifier().connected_in(&ask.view.joined());
+            connected.insert(user.clone());
+            return Ok(self.passing().presence_among(connected));
         }
-        let at = std::iter::once(&*room.room);
-        if !self.passing().typing_since(span.passing_since, at).is_empty() {
-            let event = self.typing_event(&request.user, &room.room).await?;
-            joined.ephemeral.events.push(event.cast());
+        let changed = self.passing().presence_since(since);
+        if changed.is_empty() {
+            return Ok(changed);
         }
-        Ok(())
-    }
-
-    pub(super) async fn add_presence(
-        &self,
-        request: &SyncRequest,
-        span: &Span,
-        moves: &RoomMoves,
-        response: &mut v3::Response,
-    ) -> Result<(), SyncError> {
-        if !self.accounts().presence().is_enabled() {
-            return Ok(());
-        }
-        let changed = self.passing().presence_since(span.passing_since);
-        let sharing = self.who_shares_rooms(&changed, &moves.joined).await?;
-        for user in changed {
-            if (user != request.user && !sharing.contains(&user))
-                || !filter::plain_passes(&request.filter.presence, "m.presence")
-            {
-                continue;
-            }
-            if let Some(event) = self.accounts().presence().event(&user) {
-                response.presence.events.extend(Raw::new(&event).ok());
+        let rooms = ask.view.joined();
+        let (mut told, mut unknown) = (Vec::new(), Vec::new());
+        for other in changed {
+            match self.notifier().shares(&other, &rooms) {
+                _ if other == *user => told.push(other),
+                Some(true) => told.push(other),
+                Some(false) => {}
+                None => unknown.push(other),
             }
         }
-        Ok(())
+        unknown.truncate(PRESENCE_LOOKUPS_MAX);
+        told.extend(self.who_shares_rooms(&unknown, &rooms).await?);
+        Ok(told)
     }
 
-    pub(super) async fn add_key_counts(
+    pub(super) async fn device_list_news(
+        &self,
+        ask: &Ask<'_>,
+    ) -> Result<DeviceListChanges, SyncError> {
+        if ask.request.device.is_none() {
+            return Ok(DeviceListChanges::default());
+        }
+        self.device_list_changes(&ask.request.user, &ask.view.rooms, &ask.news, &ask.span).await
+    }
+
+    pub(super) async fn key_counts(
         &self,
         request: &SyncRequest,
-        device: &DeviceId,
-        response: &mut v3::Response,
-    ) -> Result<(), SyncError> {
-        let counts = self.e2ee().key_counts(&request.user, device).await?;
-        response.device_one_time_keys_count = one_time_counts(&counts);
-        response.device_unused_fallback_key_types = Some(unused_fallback(&counts));
-        Ok(())
+    ) -> Result<Option<Arc<KeyCounts>>, SyncError> {
+        let Some(device) = &request.device else { return Ok(None) };
+        Ok(Some(self.e2ee().key_counts(&request.user, device).await?))
     }
+}
 
-    /// Counts are in every answer, so only a change of them is news.
-    pub(super) fn key_counts_changed(&self, request: &SyncRequest, span: &Span) -> bool {
-        let Some(device) = &request.device else { return false };
-        span.since.is_some()
-            && self.touched_by(span, |change| {
-                matches!(change, Change::OneTimeKeys { user, device: of }
-                    if *user == request.user && of == device)
-            })
-    }
-
-    /// Whether a change of a kind lies in the span; yes, if memory does not reach back that far.
-    fn touched_by(&self, span: &Span, is_it: impl Fn(&Change) -> bool) -> bool {
-        let Some(since) = span.since else { return true };
-        let Some(recent) = self.data().feed().between(since, span.until) else { return true };
-        recent.iter().flat_map(|(_, changes)| changes.iter()).any(is_it)
-    }
+/// The position after which things in a room are new to the client.
+fn since_in(ask: &Ask<'_>, room: &Joined) -> Option<StreamPos> {
+    ask.span.since.filter(|_| !room.is_new)
 }
 
 /// Counts as answers give them: an algorithm that ran out is named with 0.

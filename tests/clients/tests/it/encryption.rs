@@ -35,9 +35,8 @@ async fn the_first_login_makes_an_identity_and_a_backup() {
         until("the backup is on", async || (backups.state() == BackupState::Enabled).then_some(()))
             .await?;
         assert!(backups.fetch_exists_on_server().await?);
-        let recovery = alice.client.encryption().recovery();
-        assert_eq!(recovery.state(), RecoveryState::Disabled);
-        let key = recovery.enable().await?;
+        recovery_is(&alice, RecoveryState::Disabled).await?;
+        let key = alice.client.encryption().recovery().enable().await?;
         assert!(!key.is_empty());
         recovery_is(&alice, RecoveryState::Enabled).await
     })

@@ -70,7 +70,11 @@ async fn a_declined_invitation_is_gone_on_all_devices() {
         laptop.room(&id, RoomState::Invited).await?;
         invited.leave().await?;
         // The library forgets what it declined itself.
-        assert!(phone.client.get_room(&id).is_none_or(|room| room.state() == RoomState::Left));
+        until("the invitation is gone", async || {
+            let room = phone.client.get_room(&id);
+            room.is_none_or(|room| room.state() == RoomState::Left).then_some(())
+        })
+        .await?;
         laptop.room(&id, RoomState::Left).await?;
         Ok(())
     })

@@ -13,7 +13,7 @@ use ruma::api::client::{
 
 use crate::{
     ApiError, App, Call,
-    uia::{Flows, Proved, Stage},
+    uia::{Asked, Flows, Operation, Proved, Stage},
 };
 
 const OPEN: Flows = &[&[AuthType::Dummy]];
@@ -64,25 +64,29 @@ pub(crate) async fn register(app: App, call: Call<Request>) -> Result<Response, 
 /// The stages that stand between anybody and an account.
 async fn prove(
     app: &App,
-    operation: &str,
+    operation: &Operation,
     flows: Flows,
     auth: Option<&AuthData>,
 ) -> Result<Proved, ApiError> {
     let session = auth.and_then(AuthData::session);
+    let asked = Asked { who: None, operation, flows, session };
     let stage = match auth {
         Some(AuthData::Dummy(_)) => Some(Stage { kind: AuthType::Dummy, facts: HashMap::new() }),
         Some(AuthData::RegistrationToken(shown)) => {
             if !app.accounts.is_registration_token_valid(&shown.token).await? {
-                let refused =
-                    app.uia.refuse(operation, flows, session, "invalid registration token");
+                let refused = app.uia.refuse(asked, "invalid registration token");
                 return Err(refused.with("errcode", "M_UNAUTHORIZED"));
             }
-            let facts = HashMap::from([(TOKEN, shown.token.clone())]);
-            Some(Stage { kind: AuthType::RegistrationToken, facts })
+            Some(token_stage(shown.token.clone()))
         }
         _ => None,
     };
-    app.uia.step(operation, flows, session, stage)
+    app.uia.step(asked, stage)
+}
+
+/// The stage of somebody who showed a registration token that is good.
+pub(in crate::client) fn token_stage(token: String) -> Stage {
+    Stage { kind: AuthType::RegistrationToken, facts: HashMap::from([(TOKEN, token)]) }
 }
 
 fn response(made: Registered) -> Response {

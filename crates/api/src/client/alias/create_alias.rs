@@ -4,10 +4,9 @@ use blaupause_rooms::RoomsError;
 use http::StatusCode;
 use ruma::api::client::alias::create_alias::v3::{Request, Response};
 
-use crate::{ApiError, App, Call, client::membership::must_be_active};
+use crate::{ApiError, App, Call};
 
 pub(crate) async fn create_alias(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    must_be_active(&call.who)?;
     let Request { room_alias, room_id, .. } = call.body;
     match app.rooms.add_alias(&call.who.user_id, &room_alias, &room_id).await {
         // Here, unlike when a room is created, a conflict (spec: "PUT /directory/room").

@@ -2,18 +2,18 @@
 
 use ruma::api::client::directory::set_room_visibility::v3::{Request, Response};
 
-use crate::{
-    ApiError, App, Call,
-    client::{membership::must_be_active, room::is_published},
-};
+use crate::{ApiError, App, Call, client::room::is_published};
 
 pub(crate) async fn set_room_visibility(
     app: App,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
-    must_be_active(&call.who)?;
     let Request { room_id, visibility, .. } = call.body;
     let published = is_published(&visibility)?;
+    // Whoever may not list a room may still take one off the list.
+    if published {
+        app.settings.publish_rooms.must_include(&call.who)?;
+    }
     app.rooms.publish(&call.who.user_id, &room_id, published).await?;
     Ok(Response::new())
 }

@@ -13,7 +13,7 @@ const VERSIONS: [&str; 18] = [
 ];
 
 /// Proposals that clients ask for by name.
-const FEATURES: [&str; 14] = [
+const FEATURES: [&str; 15] = [
     "org.matrix.label_based_filtering",
     "org.matrix.e2e_cross_signing",
     "org.matrix.msc2285.stable",
@@ -23,6 +23,7 @@ const FEATURES: [&str; 14] = [
     "org.matrix.msc3916.stable",
     "org.matrix.msc3952_intentional_mentions",
     "org.matrix.msc3981",
+    "org.matrix.msc4143",
     "org.matrix.msc4222",
     "org.matrix.simplified_msc3575",
     "uk.tcpip.msc4133",
@@ -30,9 +31,23 @@ const FEATURES: [&str; 14] = [
     "org.matrix.msc3030.stable",
 ];
 
-pub(crate) async fn get_supported_versions(_: App, _: Call<Request>) -> Result<Response, ApiError> {
+/// Proposals that are there if the operator wants them.
+const THREAD_SUBSCRIPTIONS: [&str; 2] = ["org.matrix.msc4306", "org.matrix.msc4308"];
+/// Signing in by a QR code, which needs the OAuth server.
+const QR_LOGIN: [&str; 2] = ["org.matrix.msc4108", "io.element.msc4388"];
+
+pub(crate) async fn get_supported_versions(
+    app: App,
+    _: Call<Request>,
+) -> Result<Response, ApiError> {
     let mut answer = Response::new(VERSIONS.map(ToOwned::to_owned).to_vec());
     answer.unstable_features =
         FEATURES.iter().map(|name| ((*name).to_owned(), true)).collect::<BTreeMap<_, _>>();
+    if app.notify.settings().thread_subscriptions {
+        answer.unstable_features.extend(THREAD_SUBSCRIPTIONS.map(|name| (name.to_owned(), true)));
+    }
+    if app.settings.oauth.is_some() {
+        answer.unstable_features.extend(QR_LOGIN.map(|name| (name.to_owned(), true)));
+    }
     Ok(answer)
 }

@@ -3,13 +3,9 @@
 use blaupause_rooms::{ChangeMembership, MembershipAction};
 use ruma::api::client::knock::knock_room::v3::{Request, Response};
 
-use crate::{
-    ApiError, App, Call,
-    client::membership::{must_be_active, room_of},
-};
+use crate::{ApiError, App, Call, client::membership::room_of};
 
 pub(crate) async fn knock_room(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    must_be_active(&call.who)?;
     let room_id = room_of(&app, call.body.room_id_or_alias).await?;
     let action = MembershipAction::Knock;
     let change =

@@ -1,23 +1,20 @@
 //! `POST /_matrix/media/v3/upload` and `PUT /_matrix/media/v3/upload/{serverName}/{mediaId}`
 
-use std::time::Duration;
-
 use axum::{
     Json,
     body::Body,
     extract::{Path, Query, State},
 };
 use blaupause_media::Upload;
-use futures_util::StreamExt;
 use http::{Request, header, request::Parts};
 use ruma::{OwnedServerName, api::auth_scheme::AccessToken};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{ApiError, App, Caller};
-
-/// Longest pause between two pieces of an upload.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+use crate::{
+    ApiError, App, Caller,
+    body::{Arriving, announced},
+};
 
 #[derive(Deserialize)]
 struct Name {
@@ -52,9 +49,8 @@ pub(super) async fn create_content_async(
 
 /// If the client says that it will be too much, it need not send it.
 fn refuse_too_large(app: &App, parts: &Parts) -> Result<(), ApiError> {
-    let length = parts.headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > app.media.settings().upload_bytes_max) {
+    let bytes_max = app.media.settings().upload_bytes_max;
+    if announced(&parts.headers).is_some_and(|bytes| bytes > bytes_max) {
         return Err(ApiError::too_large("the file is larger than this server takes"));
     }
     Ok(())
@@ -69,13 +65,8 @@ async fn receive(
         .map_err(|_| ApiError::invalid_param("the query cannot be read"))?;
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
-    let mut body = body.into_data_stream();
-    loop {
-        let piece = tokio::time::timeout(PAUSE_MAX, body.next())
-            .await
-            .map_err(|_| ApiError::unknown("the upload stopped"))?;
-        let Some(piece) = piece else { break };
-        let piece = piece.map_err(|_| ApiError::unknown("the upload ended early"))?;
+    let mut arriving = Arriving::new(body);
+    while let Some(piece) = arriving.next().await? {
         upload.write(&piece).await?;
     }
     Ok(upload.finish(content_type, name.0.filename).await?)

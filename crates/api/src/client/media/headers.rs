@@ -96,4 +96,60 @@ mod tests {
         }
         assert_eq!(disposition("inline", Some("a b.png")), "inline; filename=\"a b.png\"");
     }
+
+    fn headers(content_type: Option<&str>, file_name: Option<&str>) -> http::HeaderMap {
+        let mut response = Response::new(axum::body::Body::empty());
+        let content = Content {
+            blob: serde_json::from_value(serde_json::json!(vec![0; 32])).expect("32 bytes"),
+            size_bytes: 5,
+            content_type: content_type.map(ToOwned::to_owned),
+            file_name: file_name.map(ToOwned::to_owned),
+        };
+        set(&mut response, &content, None);
+        response.headers().clone()
+    }
+
+    fn disposition_of(content_type: Option<&str>) -> String {
+        let headers = headers(content_type, None);
+        headers[header::CONTENT_DISPOSITION].to_str().expect("is ASCII").to_owned()
+    }
+
+    #[test]
+    fn only_harmless_types_are_shown_in_the_browser() {
+        for harmless in ["image/png", "IMAGE/PNG", "text/plain; charset=utf-8", " video/mp4 "] {
+            assert_eq!(disposition_of(Some(harmless)), "inline", "{harmless}");
+        }
+        for active in [
+            "text/html",
+            "text/html; image/png",
+            "image/svg+xml",
+            "application/xhtml+xml",
+            "application/javascript",
+            "text/xml",
+            "application/pdf",
+            "image/png,text/html",
+            "image/png\r\nX: y",
+            "",
+        ] {
+            assert_eq!(disposition_of(Some(active)), "attachment", "{active}");
+        }
+        assert_eq!(disposition_of(None), "attachment");
+    }
+
+    #[test]
+    fn a_content_type_cannot_add_a_header() {
+        let headers = headers(Some("text/plain\r\nSet-Cookie: a=b"), None);
+        assert_eq!(headers[header::CONTENT_TYPE], "application/octet-stream");
+        assert!(headers.get(header::SET_COOKIE).is_none());
+    }
+
+    #[test]
+    fn whatever_it_is_a_browser_neither_runs_nor_guesses_it() {
+        for content_type in [None, Some("text/html"), Some("image/png")] {
+            let headers = headers(content_type, Some("x.html"));
+            assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+            let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().expect("is ASCII");
+            assert!(policy.starts_with("sandbox;") && policy.contains("script-src 'none'"));
+        }
+    }
 }

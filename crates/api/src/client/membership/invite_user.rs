@@ -3,11 +3,9 @@
 use blaupause_rooms::{ChangeMembership, MembershipAction, RoomsError};
 use ruma::api::client::membership::invite_user::v3::{InvitationRecipient, Request, Response};
 
-use super::must_be_active;
 use crate::{ApiError, App, Call};
 
 pub(crate) async fn invite_user(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    must_be_active(&call.who)?;
     let Request { room_id, recipient, .. } = call.body;
     let InvitationRecipient::UserId(invited) = recipient else {
         return Err(RoomsError::ThirdPartyInvite.into());

@@ -3,11 +3,9 @@
 use blaupause_rooms::{ChangeMembership, MembershipAction};
 use ruma::api::client::membership::kick_user::v3::{Request, Response};
 
-use super::must_be_active;
 use crate::{ApiError, App, Call};
 
 pub(crate) async fn kick_user(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    must_be_active(&call.who)?;
     let Request { room_id, user_id, reason, .. } = call.body;
     let action = MembershipAction::Kick;
     let change = ChangeMembership::of(room_id, call.who.user_id, user_id, action).because(reason);

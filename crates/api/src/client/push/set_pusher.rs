@@ -6,9 +6,9 @@ use ruma::api::client::push::set_pusher::v3::{Request, Response};
 use crate::{ApiError, App, Call};
 
 pub(crate) async fn set_pusher(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    let user = &call.who.user_id;
+    let (user, device) = (&call.who.user_id, call.who.device_id.as_deref());
     match call.body.action {
-        PusherAction::Post(data) => app.notify.set_pusher(user, &data.pusher).await?,
+        PusherAction::Post(data) => app.notify.set_pusher(user, device, &data.pusher).await?,
         PusherAction::Delete(ids) => app.notify.delete_pusher(user, &ids).await?,
         _ => return Err(ApiError::invalid_param("neither a pusher nor its removal")),
     }

@@ -20,6 +20,7 @@ pub(crate) async fn redact_event(app: App, call: Call<Request>) -> Result<Respon
         return Err(ApiError::invalid_param("`redacts` is not the event of the path"));
     }
     let transaction = transaction(&call.who, &call.body.txn_id);
+    let own_only = call.who.session.is_suspended;
     let redact = Redact {
         room: call.body.room_id,
         sender: call.who.user_id,
@@ -27,6 +28,7 @@ pub(crate) async fn redact_event(app: App, call: Call<Request>) -> Result<Respon
         reason: call.body.reason,
         transaction: Some(transaction),
         timestamp: None,
+        own_only,
     };
     Ok(Response::new(app.rooms.redact(redact).await?))
 }

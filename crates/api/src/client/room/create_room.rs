@@ -12,14 +12,18 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::{ApiError, App, Call, client::membership::must_be_active};
+use crate::{ApiError, App, Call};
 
 pub(crate) async fn create_room(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    must_be_active(&call.who)?;
     if call.who.is_guest {
         return Err(ApiError::guest());
     }
+    app.settings.create_rooms.must_include(&call.who)?;
     let body = call.body;
+    let published = is_published(&body.visibility)?;
+    if published {
+        app.settings.publish_rooms.must_include(&call.who)?;
+    }
     if !body.invite_3pid.is_empty() {
         return Err(RoomsError::ThirdPartyInvite.into());
     }
@@ -27,7 +31,7 @@ pub(crate) async fn create_room(app: App, call: Call<Request>) -> Result<Respons
         creator: call.who.user_id,
         version: body.room_version,
         preset: body.preset.as_ref().map(preset).transpose()?,
-        published: is_published(&body.visibility)?,
+        published,
         creation_content: object(body.creation_content, "creation_content")?,
         power_levels: object(body.power_level_content_override, "power_level_content_override")?,
         initial_state: body

@@ -11,7 +11,10 @@ use ruma::api::{
 };
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::{ApiError, App, Call};
+use crate::{
+    ApiError, App, Call,
+    limits::{Counted, Kind},
+};
 
 /// ruma's request, which may be read only if the body has a `type`: ruma 0.17 panics without.
 #[derive(Debug)]
@@ -61,7 +64,12 @@ pub(crate) async fn login(app: App, call: Call<Request>) -> Result<Response, Api
                 // Nobody has a mail address or telephone number here: as for an unknown name.
                 (Some(_), _) => String::new(),
             };
-            app.accounts.sign_in_with_password(&name, &secret, &how).await?
+            let address = Counted::from(call.address.as_ref());
+            // Counted as failed until it turns out to be right: many at once count, too.
+            app.limiter.take(Kind::LoginFailed, address, 1.0)?;
+            let issued = app.accounts.sign_in_with_password(&name, &secret, &how).await?;
+            app.limiter.give_back(Kind::LoginFailed, address, 1.0);
+            issued
         }
         LoginInfo::Token(token) => app.accounts.sign_in_with_token(&token.token, &how).await?,
         LoginInfo::ApplicationService(_) => {

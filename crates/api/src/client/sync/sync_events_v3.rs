@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use blaupause_sync::{SyncRequest, SyncToken};
 use ruma::{
+    UserId,
     api::client::{
         filter::FilterDefinition,
         sync::sync_events::v3::{Filter, Request, Response},
@@ -14,7 +15,13 @@ use ruma::{
 use crate::{ApiError, App, Call};
 
 pub(crate) async fn sync_events_v3(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    let (who, body) = (&call.who, &call.body);
+    // Thousands wait here: nothing is kept of the request but what the wait needs.
+    let request = Box::pin(request_of(&app, call)).await?;
+    Ok(app.sync.v3(request).await?)
+}
+
+async fn request_of(app: &App, call: Call<Request>) -> Result<SyncRequest, ApiError> {
+    let Call { who, body, .. } = call;
     // Not what ruma's open enum lets through.
     if !matches!(
         body.set_presence,
@@ -29,26 +36,29 @@ pub(crate) async fn sync_events_v3(app: App, call: Call<Request>) -> Result<Resp
             Some(token.ok_or_else(|| ApiError::invalid_param("since is not a token of ours"))?)
         }
     };
-    let request = SyncRequest {
-        user: who.user_id.clone(),
-        device: who.device_id.clone(),
+    Ok(SyncRequest {
+        filter: filter(app, &who.user_id, body.filter).await?,
+        user: who.user_id,
+        device: who.device_id,
         since,
-        filter: filter(&app, &call).await?,
         full_state: body.full_state,
-        set_presence: body.set_presence.clone(),
+        set_presence: body.set_presence,
         timeout: body.timeout.unwrap_or_default(),
         use_state_after: body.use_state_after,
-    };
-    Ok(app.sync.v3(request).await?)
+    })
 }
 
-async fn filter(app: &App, call: &Call<Request>) -> Result<Arc<FilterDefinition>, ApiError> {
-    Ok(match &call.body.filter {
+async fn filter(
+    app: &App,
+    user: &UserId,
+    filter: Option<Filter>,
+) -> Result<Arc<FilterDefinition>, ApiError> {
+    Ok(match filter {
         None => Arc::default(),
-        Some(Filter::FilterDefinition(filter)) => Arc::new(filter.clone()),
+        Some(Filter::FilterDefinition(filter)) => Arc::new(filter),
         Some(Filter::FilterId(id)) => app
             .accounts
-            .filter(&call.who.user_id, id)
+            .filter(user, &id)
             .await?
             .ok_or_else(|| ApiError::invalid_param("there is no such filter"))?,
         Some(_) => return Err(ApiError::invalid_param("filter is neither an id nor a filter")),

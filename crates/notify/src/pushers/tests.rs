@@ -1,0 +1,99 @@
+use blaupause_accounts::{Accounts, Registration, RegistrationMode, Secret, Settings, SignIn};
+use blaupause_data::{Data, Db, Env, Part, Table};
+use blaupause_rooms::Rooms;
+use blaupause_store::{MemStore, Store};
+use ruma::{OwnedUserId, server_name, user_id};
+use serde_json::json;
+
+use super::*;
+
+/// A server with one user of one device.
+async fn world() -> (Notify, Accounts, OwnedUserId, OwnedDeviceId) {
+    let db = Db::Mem(MemStore::new());
+    let data = Data::open(db, server_name!("example.org"), Env::manual(0)).await.expect("empty");
+    let settings = Settings {
+        registration: RegistrationMode::Open,
+        argon2: blaupause_accounts::Argon2Cost { memory_kib: 8, passes: 1, lanes: 1 },
+        ..Settings::default()
+    };
+    let accounts = Accounts::new(data.clone(), settings);
+    let wanted = Registration {
+        username: Some("alice".to_owned()),
+        password: Some(Secret::new("correct horse".to_owned())),
+        sign_in: Some(SignIn::default()),
+        ..Registration::default()
+    };
+    let made = accounts.register(wanted).await.expect("an account");
+    let device = made.issued.expect("a session").device_id;
+    let rooms = Rooms::new(data.clone(), accounts.clone(), Default::default());
+    (Notify::new(data, accounts.clone(), rooms), accounts, made.user_id, device)
+}
+
+fn pusher(key: &str) -> Pusher {
+    let pusher = json!({
+        "app_id": "org.example", "pushkey": key, "kind": "http", "lang": "en",
+        "app_display_name": "a", "device_display_name": "d",
+        "data": { "url": "https://push.example.org/_matrix/push/v1/notify" },
+    });
+    serde_json::from_value(pusher).expect("a pusher")
+}
+
+async fn keys(notify: &Notify, user: &UserId) -> Vec<String> {
+    let pushers = notify.pushers(user).await.expect("they can be read");
+    pushers.into_iter().map(|pusher| pusher.ids.pushkey).collect()
+}
+
+/// What is stored must be readable for ever: a change of these bytes needs a new format number.
+#[tokio::test]
+async fn a_stored_pusher_keeps_its_bytes() {
+    let store = MemStore::new();
+    let name = server_name!("example.org");
+    let data = Data::open(Db::Mem(store.clone()), name, Env::manual(0)).await.expect("empty");
+    let part = Part(u64::MAX);
+    let stored = StoredPusher { device: Some("D".into()), json: "{}".to_owned() };
+    let mut write = Write::new(part);
+    write.put::<PusherRow>(part, &("a".to_owned(), "k".to_owned()), &stored);
+    data.commit(write).await.expect("memory writes");
+    let (rows, _) = store.export(Table::Usr, None, 1_000).await.expect("memory reads");
+    let found: Vec<_> = rows.iter().filter(|(key, _)| key.part() == Some(part)).collect();
+    let [(key, value)] = found[..] else { panic!("one row: {found:?}") };
+    assert_eq!(key.as_bytes()[8..], *b"Pa\0\x01k\0\x01");
+    assert_eq!(value[..], *b"\x01\x01\x01D\x02{}");
+}
+
+#[tokio::test]
+async fn pushers_end_with_their_device() {
+    let (notify, _, user, device) = world().await;
+    notify.set_pusher(&user, Some(&device), &pusher("a")).await.expect("set");
+    notify.set_pusher(&user, None, &pusher("b")).await.expect("set");
+    let other: OwnedDeviceId = "OTHER".into();
+    notify.delete_pushers_of(&user, &[other]).await.expect("deleted");
+    assert_eq!(keys(&notify, &user).await, ["a", "b"]);
+    notify.delete_pushers_of(&user, &[device]).await.expect("deleted");
+    assert_eq!(keys(&notify, &user).await, ["b"]);
+    notify.remove_user(&user).await.expect("deleted");
+    assert!(keys(&notify, &user).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_pusher_whose_device_is_gone_is_none() {
+    let (notify, accounts, user, device) = world().await;
+    notify.set_pusher(&user, Some(&device), &pusher("a")).await.expect("set");
+    assert_eq!(keys(&notify, &user).await, ["a"]);
+    // As if the server had been killed in between, or the pusher been set meanwhile.
+    accounts.delete_devices(&user, &[device]).await.expect("deleted");
+    assert!(keys(&notify, &user).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_pusher_can_be_replaced_when_there_are_as_many_as_may_be() {
+    let (notify, _, user, device) = world().await;
+    for number in 0..PUSHERS_MAX {
+        let pusher = pusher(&number.to_string());
+        notify.set_pusher(&user, Some(&device), &pusher).await.expect("there is room");
+    }
+    notify.set_pusher(&user, Some(&device), &pusher("0")).await.expect("it is replaced");
+    let one_more = notify.set_pusher(&user, Some(&device), &pusher("one more")).await;
+    assert!(matches!(one_more, Err(NotifyError::TooLarge(_))));
+    assert!(keys(&notify, user_id!("@bob:example.org")).await.is_empty());
+}

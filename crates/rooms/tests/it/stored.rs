@@ -1,0 +1,48 @@
+//! The bytes of this crate's rows.
+
+use blaupause_data::conformance::{Any, Catalogue};
+use blaupause_graph::EventNo;
+use blaupause_rooms::rows::*;
+
+fn receipt(any: &mut Any) -> Receipt {
+    Receipt {
+        user_id: any.user(),
+        kind: any.one_of(&[ReceiptKind::Read, ReceiptKind::Private]),
+        event_id: any.event(),
+        place: any.place(),
+        thread: any.maybe(Any::text),
+        ts: any.number(),
+    }
+}
+
+fn rows() -> Catalogue {
+    let no = |any: &mut Any| EventNo(any.small());
+    let mut all = Catalogue::new();
+    all.row::<TxnRow>(|any| (any.bytes(), any.event()));
+    all.row::<EventTxnRow>(|any| (no(any), EventTxn { device: any.text(), txn: any.text() }));
+    all.row::<ThreadReplyRow>(|any| (any.place(), ThreadReply { no: no(any), root: no(any) }));
+    all.row::<AliasRow>(|any| (any.text(), Alias { room_id: any.room(), creator: any.user() }));
+    all.row::<RoomAliasRow>(|any| (any.text(), ()));
+    all.row::<PublishedRow>(|any| (any.room(), Published { by: any.user() }));
+    all.row::<RoomListRow>(|any| (any.room(), Created { by: any.user(), at: any.number() }));
+    all.row::<ReportRow>(|any| {
+        let report = StoredReport {
+            reporter: any.user(),
+            at: any.number(),
+            room: any.maybe(Any::room),
+            event: any.maybe(Any::event),
+            user: any.maybe(Any::user),
+            reason: any.maybe(Any::text),
+            score: any.maybe(|any| any.number() as i64),
+        };
+        (any.pos(), report)
+    });
+    all.row::<ReceiptRow>(|any| ((any.part(), any.small() as u8, any.text()), receipt(any)));
+    all.row::<ReceiptLogRow>(|any| ((any.pos(), any.small() as u8), receipt(any)));
+    all
+}
+
+#[test]
+fn stored_rows_keep_their_bytes() {
+    rows().check(env!("CARGO_MANIFEST_DIR"), include_str!("stored.txt"));
+}

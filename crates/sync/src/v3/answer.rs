@@ -1,0 +1,150 @@
+//! One answer, put together.
+//!
+//! Each room is a future of its own, and so is everything else that the answer tells; they run
+//! side by side, and what they read at the same time is one round trip (see
+//! [`blaupause_data::Data::in_waves`]).
+
+use std::{collections::HashSet, sync::Arc};
+
+use blaupause_data::try_together;
+use ruma::{
+    DeviceId, OwnedUserId, UserId, api::client::filter::LazyLoadOptions,
+    api::client::sync::sync_events::v3,
+};
+
+use super::SyncRequest;
+use crate::{
+    Slot, Sync, SyncError,
+    lazy::Told,
+    span::{News, Span, View},
+};
+
+/// What every part of an answer needs to know.
+pub(super) struct Ask<'a> {
+    pub request: &'a SyncRequest,
+    pub span: Span,
+    pub news: News,
+    pub view: &'a View,
+    /// Members that the device was told of, if it wants each only once.
+    pub told: Told,
+}
+
+impl Ask<'_> {
+    pub(super) fn reader(&self) -> (&UserId, Option<&DeviceId>) {
+        (&self.request.user, self.request.device.as_deref())
+    }
+
+    pub(super) fn ignored(&self) -> &HashSet<OwnedUserId> {
+        &self.view.ignored
+    }
+
+    /// Whether members are told only as the timeline shows them, and if so whether again and
+    /// again.
+    pub(super) fn lazy(&self) -> Option<bool> {
+        match self.request.filter.room.state.lazy_load_options {
+            LazyLoadOptions::Enabled { include_redundant_members } => {
+                Some(include_redundant_members)
+            }
+            LazyLoadOptions::Disabled => None,
+        }
+    }
+}
+
+impl Sync {
+    /// The answer as of now, and whether it says anything.
+    pub(super) async fn look_v3(
+        &self,
+        request: &SyncRequest,
+        slot: &Arc<Slot>,
+    ) -> Result<(v3::Response, bool), SyncError> {
+        self.data().in_waves(Box::pin(self.look_in_waves(request, slot))).await
+    }
+
+    async fn look_in_waves(
+        &self,
+        request: &SyncRequest,
+        slot: &Arc<Slot>,
+    ) -> Result<(v3::Response, bool), SyncError> {
+        let view = self.view(slot, request.since).await?;
+        let (to_device, answer) = tokio::join!(
+            self.to_device(&request.user, request.device.as_deref(), &view.span),
+            Box::pin(self.answer(request, &view, view.span)),
+        );
+        let to_device = to_device?;
+        let (mut response, mut is_news) = match (to_device.more, to_device.messages.last()) {
+            // More messages wait than one answer takes: the whole answer ends where they end, and
+            // the next one follows at once.
+            (true, Some(last)) => {
+                let span = Span { until: last.pos, ..view.span };
+                Box::pin(self.answer(request, &view, span)).await?
+            }
+            _ => answer?,
+        };
+        is_news |= !to_device.messages.is_empty();
+        response.to_device.events =
+            to_device.messages.into_iter().map(|message| message.event).collect();
+        Ok((response, is_news))
+    }
+
+    /// Everything but the messages to the device.
+    async fn answer(
+        &self,
+        request: &SyncRequest,
+        view: &View,
+        span: Span,
+    ) -> Result<(v3::Response, bool), SyncError> {
+        let device = request.device.as_ref();
+        let news = self.news(&request.user, request.device.as_deref(), &span);
+        let plan = self.plan(request, &span, &news, &view.rooms);
+        let device_key = device.map(|device| (request.user.clone(), device.clone()));
+        let mut ask = Ask { request, span, news, view, told: Told::default() };
+        let lazy_key = device_key.filter(|_| ask.lazy().is_some());
+        if let Some(key) = &lazy_key {
+            ask.told = self.lazy().at(key, request.since);
+        }
+        let ask = &ask;
+        let (joined, left, account_data, presence, device_lists, key_counts) = tokio::join!(
+            try_together(plan.joined.iter().map(|room| self.joined_room(ask, room))),
+            try_together(plan.left.iter().map(|room| self.left_room(ask, room))),
+            self.global_account_data(request, &span, &ask.news),
+            self.presence_events(ask),
+            self.device_list_news(ask),
+            self.key_counts(request),
+        );
+        let mut response = v3::Response::new(String::new());
+        let mut told = Vec::new();
+        for (room, (joined, members)) in plan.joined.iter().zip(joined?) {
+            told.extend(members);
+            if let Some(joined) = joined {
+                response.rooms.join.insert(room.room.clone(), joined);
+            }
+        }
+        let left = plan.left.iter().zip(left?);
+        response.rooms.leave = left.map(|(room, left)| (room.room_id.clone(), left)).collect();
+        plan.add_stripped(&mut response.rooms);
+        response.account_data.events = account_data?;
+        response.presence.events = presence?;
+        let device_lists = device_lists?;
+        response.device_lists.changed = device_lists.changed.into_iter().collect();
+        response.device_lists.left = device_lists.left.into_iter().collect();
+        let is_news =
+            !says_nothing(&response) || (span.since.is_some() && ask.news.one_time_keys());
+        if let Some(counts) = key_counts? {
+            response.device_one_time_keys_count = super::one_time_counts(&counts);
+            response.device_unused_fallback_key_types = Some(super::unused_fallback(&counts));
+        }
+        let token = self.token_at(&span);
+        if let Some(key) = lazy_key {
+            self.lazy().note(key, request.since, token, ask.told.with(told));
+        }
+        response.next_batch = token.to_string();
+        Ok((response, is_news))
+    }
+}
+
+fn says_nothing(response: &v3::Response) -> bool {
+    response.rooms.is_empty()
+        && response.presence.is_empty()
+        && response.account_data.is_empty()
+        && response.device_lists.is_empty()
+}

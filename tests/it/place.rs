@@ -60,7 +60,11 @@ impl Place {
     /// The section of the configuration that names the store.
     pub fn section(&self) -> String {
         match &self.database {
-            None => format!("[storage]\npath = \"{}/db\"\n", self.path().display()),
+            // Many servers at once, none of which fills its disk: no reserve.
+            None => format!(
+                "[storage]\npath = \"{}/db\"\nreserve_size = \"0 B\"\n",
+                self.path().display()
+            ),
             Some(database) => section_of(&cluster().dsn(database)),
         }
     }

@@ -123,11 +123,11 @@ async fn small_signals_are_cheap() {
     bob.post(&format!("/v3/rooms/{room}/receipt/m.read/{event}"), json!({})).await.ok();
     let event = event_id(say(&world.alice, room, "x").await);
     let receipt = format!("/v3/rooms/{room}/receipt/m.read/{event}");
-    world.costs("POST receipt", (3, 1), bob.post(&receipt, json!({}))).await;
+    world.costs("POST receipt", (4, 1), bob.post(&receipt, json!({}))).await;
     let event = event_id(say(&world.alice, room, "y").await);
     let markers = json!({ "m.fully_read": event, "m.read": event, "m.read.private": event });
     let path = format!("/v3/rooms/{room}/read_markers");
-    world.costs("POST read_markers", (7, 2), bob.post(&path, markers)).await;
+    world.costs("POST read_markers", (8, 2), bob.post(&path, markers)).await;
     let data = format!("/v3/user/{}/account_data/org.example", bob.id);
     world.costs("PUT account_data", (2, 1), bob.put(&data, json!({ "a": 1 }))).await;
     world.costs("GET account_data", (1, 0), bob.get(&data)).await;

@@ -158,9 +158,12 @@ fn workspace(tools: &Tools) -> Result<Outcome> {
     if !postgres::is_left_out() {
         postgres::ensure_programs()?;
     }
+    let mut build = tools.cargo();
+    build.args(["test", "--workspace", "--locked", "--no-run"]);
+    progress::run(&mut build, "building the workspace's tests")?;
     let mut cargo = tools.cargo();
     cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-    progress::run(&mut cargo, "the workspace's tests")?;
+    progress::run_tests(&mut cargo, "the workspace's tests")?;
     Ok(Outcome::Passed)
 }
 
@@ -172,7 +175,7 @@ fn it_on_postgres(tools: &Tools) -> Result<Outcome> {
     postgres::ensure_programs()?;
     let mut test = tools.server_test()?;
     test.env("BLAUPAUSE_TEST_ENGINE", "postgres");
-    progress::run(&mut test, "tests/it on PostgreSQL")?;
+    progress::run_tests(&mut test, "tests/it on PostgreSQL")?;
     Ok(Outcome::Passed)
 }
 
@@ -191,7 +194,7 @@ pub fn failover(dirs: &Dirs, tools: &Tools) -> Result<Outcome> {
     };
     let mut test = tools.server_test()?;
     test.args(["--ignored", "--nocapture", "failover"]).env(postgres::TOOLS_FOLDER, &folder);
-    progress::run(&mut test, "the failover")?;
+    progress::run_tests(&mut test, "the failover")?;
     Ok(Outcome::Passed)
 }
 
@@ -208,13 +211,17 @@ fn matrix_sdk(dirs: &Dirs, tools: &Tools) -> Result<Outcome> {
     if !manifest.is_file() {
         return Ok(Outcome::Skipped("this checkout has no tests/clients".to_owned()));
     }
-    let mut cargo = tools.cargo();
-    cargo
-        .args(["test", "--locked", "--no-fail-fast", "--manifest-path"])
-        .arg(manifest)
-        .env("CARGO_TARGET_DIR", &dirs.clients_target)
-        .env("BLAUPAUSE_BIN", dirs.server(false));
-    progress::run(&mut cargo, "the test with matrix-sdk")?;
+    let cargo_test = || {
+        let mut cargo = tools.cargo();
+        cargo
+            .args(["test", "--locked", "--no-fail-fast", "--manifest-path"])
+            .arg(&manifest)
+            .env("CARGO_TARGET_DIR", &dirs.clients_target)
+            .env("BLAUPAUSE_BIN", dirs.server(false));
+        cargo
+    };
+    progress::run(cargo_test().arg("--no-run"), "building the test with matrix-sdk")?;
+    progress::run_tests(&mut cargo_test(), "the test with matrix-sdk")?;
     Ok(Outcome::Passed)
 }
 

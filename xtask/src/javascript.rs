@@ -37,7 +37,7 @@ pub fn run(dirs: &Dirs) -> Result<Outcome> {
     test.args(["--test", "--test-reporter=spec"])
         .current_dir(&folder)
         .env("BLAUPAUSE_BIN", dirs.server(false));
-    progress::run(&mut test, "the test with matrix-js-sdk")?;
+    progress::run_tests(&mut test, "the test with matrix-js-sdk")?;
     Ok(Outcome::Passed)
 }
 

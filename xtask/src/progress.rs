@@ -12,16 +12,58 @@ use anyhow::{Context, Result, bail};
 
 /// How often a log (not a terminal, where cargo draws its own bar) gets a sign of life.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(45);
+/// How long tests that are built may run. They take a tenth of it; one that hangs must not cost
+/// the whole run its result.
+const TESTS_MAX: Duration = Duration::from_secs(20 * 60);
+/// How `timeout` of coreutils ends if it had to end the program.
+const TIMED_OUT: i32 = 124;
 
 /// Run a program to its end with its output going where ours goes, and no input.
 ///
 /// # Errors
 /// If it cannot be started or ends with anything but success.
 pub fn run(command: &mut Command, what: &str) -> Result<()> {
+    check(run_shown(command, what)?, what)
+}
+
+/// As [`run`], for tests that are built already. On a terminal they run until Ctrl-C; elsewhere
+/// they and what they started are ended after 20 minutes.
+///
+/// # Errors
+/// As [`run`], and if they did not end by themselves.
+pub fn run_tests(command: &mut Command, what: &str) -> Result<()> {
+    if std::io::stdout().is_terminal() || output_of("timeout", &["--version"]).is_none() {
+        return run(command, what);
+    }
+    let status = run_shown(&mut limited(command, TESTS_MAX), what)?;
+    if status.code() == Some(TIMED_OUT) {
+        let max = human(TESTS_MAX);
+        bail!("{what}: not done after {max}; see what \"has been running for over 60 seconds\"");
+    }
+    check(status, what)
+}
+
+/// The same program, ended with its children after a time.
+fn limited(command: &Command, max: Duration) -> Command {
+    let mut timeout = Command::new("timeout");
+    timeout.arg("--kill-after=10").arg(max.as_secs().to_string());
+    timeout.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => timeout.env(name, value),
+            None => timeout.env_remove(name),
+        };
+    }
+    if let Some(dir) = command.get_current_dir() {
+        timeout.current_dir(dir);
+    }
+    timeout
+}
+
+fn run_shown(command: &mut Command, what: &str) -> Result<ExitStatus> {
     let terminal = std::io::stdout().is_terminal();
     let every = if terminal { None } else { Some(SIGN_OF_LIFE) };
-    let status = run_watched(command, every, |elapsed| format!("{what}: {elapsed}"))?;
-    check(status, what)
+    run_watched(command, every, |elapsed| format!("{what}: {elapsed}"))
 }
 
 /// Run a program and print a line of news every so often.
@@ -109,6 +151,14 @@ mod tests {
         assert!(error.to_string().starts_with("the thing failed"), "{error}");
         let error = run(&mut Command::new("no-such-program-here"), "it").unwrap_err();
         assert!(error.to_string().contains("no-such-program-here"), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_end_is_ended() {
+        let mut sleeping = Command::new("sleep");
+        sleeping.arg("60");
+        let status = run_shown(&mut limited(&sleeping, Duration::from_secs(1)), "it").unwrap();
+        assert_eq!(status.code(), Some(TIMED_OUT));
     }
 
     #[test]

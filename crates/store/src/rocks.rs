@@ -160,7 +160,13 @@ impl RocksStore {
         let closed = on_disk_thread(move || {
             inner.committer.close();
             // The next start has no log to read back then; without it only that takes longer.
-            if let Err(error) = inner.database.with(backup::flush) {
+            // A disk that is full would be waited for.
+            let flushed = if inner.database.is_stopped() {
+                Ok(())
+            } else {
+                inner.database.with(backup::flush)
+            };
+            if let Err(error) = flushed {
                 tracing::warn!(%error, "cannot write out the tables");
             }
             inner.database.close();
@@ -175,7 +181,8 @@ impl RocksStore {
     /// See [`crate::Db::import`].
     pub(crate) async fn import(&self, rows: Vec<Row>) -> Result<(), StoreError> {
         let rows = rows.into_iter().map(|(t, k, v)| ((t, k), v)).collect();
-        self.blocking(move |db| write::write(db, &rows)).await
+        let database = self.0.database.clone();
+        on_disk_thread(move || database.write_patiently(&rows)).await
     }
 
     pub(crate) fn on_commit(&self, hook: CommitHook) {

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{Cache, ColumnFamily, ColumnFamilyDescriptor, DB, ErrorKind};
@@ -15,6 +15,8 @@ use crate::{Batch, StoreError, StreamPos, Table, committer::Recovery};
 /// Length of [`crate::Part`] in a key.
 pub(super) const PART_BYTES: usize = 8;
 
+/// RocksDB's name for whether it takes no rows because files have to be merged first.
+const IS_WRITE_STOPPED: &str = "rocksdb.is-write-stopped";
 /// Failed tries to open anew after a failed write, before the store gives up.
 const OPEN_TRIES: u32 = 5;
 
@@ -23,6 +25,8 @@ pub(super) struct Database {
     settings: RocksSettings,
     space: Space,
     opened: RwLock<Opened>,
+    /// Whether the newest group was not written because files have to be merged first.
+    stalled: AtomicBool,
     /// Tries to open anew that failed one after the other.
     failed_tries: AtomicU32,
     lock: Mutex<Option<RocksLock>>,
@@ -45,8 +49,9 @@ impl Database {
         let space = Space::new(&settings.path, settings.wal_dir.as_deref(), settings.space);
         let (db, last) = open_files(&settings)?;
         let opened = RwLock::new(Opened::Yes(db));
-        let (failed_tries, lock) = (AtomicU32::new(0), Mutex::new(Some(lock)));
-        Ok((Self { settings, space, opened, failed_tries, lock }, last))
+        let (stalled, failed_tries) = (AtomicBool::new(false), AtomicU32::new(0));
+        let lock = Mutex::new(Some(lock));
+        Ok((Self { settings, space, opened, stalled, failed_tries, lock }, last))
     }
 
     /// Do something with the database. Must not be nested: a waiting close would block the inner
@@ -72,6 +77,32 @@ impl Database {
     /// The disk's free space.
     pub fn space(&self) -> &Space {
         &self.space
+    }
+
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    pub fn set_stalled(&self, stalled: bool) {
+        self.stalled.store(stalled, Ordering::Relaxed);
+    }
+
+    /// Whether the engine takes no rows because files have to be merged first.
+    pub fn is_stopped(&self) -> bool {
+        let stopped = self.with(|db| Ok(db.property_int_value(IS_WRITE_STOPPED)));
+        matches!(stopped, Ok(Ok(Some(stopped))) if stopped > 0)
+    }
+
+    /// After a group that waited in vain: whether the engine takes rows again. It goes on merging
+    /// by itself when the disk has space again.
+    pub fn wait_for_merging(&self) -> Recovery {
+        if self.is_stopped() {
+            return Recovery::Later;
+        }
+        match self.with(newest) {
+            Ok(last) => Recovery::At(last),
+            Err(error) => Recovery::Failed(error),
+        }
     }
 
     /// After a failed write: open anew, which reads back what is in the log, and say what is there.
@@ -138,13 +169,18 @@ fn open_files(settings: &RocksSettings) -> Result<(DB, StreamPos), StoreError> {
     }
     let db = DB::open_cf_descriptors(&options::database(settings)?, &settings.path, tables)
         .map_err(|error| failed(&error))?;
-    let last = read::get(&db, Table::Meta, &Batch::position_key(Batch::SLOT))?;
-    let last = match last.as_deref().map(<[u8; 8]>::try_from) {
-        None => 0,
-        Some(Ok(bytes)) => u64::from_be_bytes(bytes),
-        Some(Err(_)) => return Err(StoreError::Damaged("position row".into())),
-    };
-    Ok((db, StreamPos(last)))
+    let last = newest(&db)?;
+    Ok((db, last))
+}
+
+/// The newest position in a database.
+fn newest(db: &DB) -> Result<StreamPos, StoreError> {
+    let last = read::get(db, Table::Meta, &Batch::position_key(Batch::SLOT))?;
+    match last.as_deref().map(<[u8; 8]>::try_from) {
+        None => Ok(StreamPos(0)),
+        Some(Ok(bytes)) => Ok(StreamPos(u64::from_be_bytes(bytes))),
+        Some(Err(_)) => Err(StoreError::Damaged("position row".into())),
+    }
 }
 
 /// Whether everything acknowledged can be read back from the log.

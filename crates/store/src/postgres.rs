@@ -17,6 +17,7 @@ mod schema;
 mod settings;
 mod task;
 mod touched;
+mod warnings;
 mod write;
 
 use std::{
@@ -38,6 +39,7 @@ use self::{
     connect::Connector,
     pilot::Pilot,
     pool::Pool,
+    warnings::Warnings,
     write::Writer,
 };
 use crate::{
@@ -230,14 +232,20 @@ impl Store for PgStore {
 impl Site {
     /// A connection to a database that has everything we acknowledged.
     async fn connect(&self, role: &str) -> Result<Client, PgError> {
-        let client = self.connector.connect(role).await?;
+        Ok(self.connect_watched(role).await?.0)
+    }
+
+    /// The same, with what the server warns of.
+    async fn connect_watched(&self, role: &str) -> Result<(Client, Warnings), PgError> {
+        let (client, warnings) = self.connector.connect(role).await?;
         let row = client.query_one("select max(position) from lane", &[]).await?;
         self.check_not_behind(lease::position(row.get(0)))?;
-        Ok(client)
+        Ok((client, warnings))
     }
 
     async fn writer(&self) -> Result<Writer, PgError> {
-        Writer::new(self.connect("commit").await?).await
+        let (client, warnings) = self.connect_watched("commit").await?;
+        Writer::new(client, warnings).await
     }
 
     fn check_not_behind(&self, found: u64) -> Result<(), PgError> {

@@ -1,6 +1,5 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -12,7 +11,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{PgError, PgSettings, task};
+use super::{PgError, PgSettings, task, warnings::Warnings};
 
 /// For one connection to one host.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
@@ -113,7 +112,7 @@ impl Connector {
     }
 
     /// A connection to a database that takes writes. `role` is shown in `pg_stat_activity`.
-    pub async fn connect(&self, role: &str) -> Result<Client, PgError> {
+    pub async fn connect(&self, role: &str) -> Result<(Client, Warnings), PgError> {
         let mut config = self.config.clone();
         config.application_name(format!("blaupause {role}"));
         if let Some(file) = &self.settings.password_file {
@@ -126,16 +125,17 @@ impl Connector {
         }
     }
 
-    async fn open(&self, config: &Config) -> Result<Client, PgError> {
+    async fn open(&self, config: &Config) -> Result<(Client, Warnings), PgError> {
+        let warnings = Warnings::default();
         let client = match &self.tls {
             Some(tls) => {
                 let (client, connection) = config.connect(tls.clone()).await?;
-                task::spawn(connection.map(drop));
+                task::spawn(warnings.clone().drive(connection));
                 client
             }
             None => {
                 let (client, connection) = config.connect(NoTls).await?;
-                task::spawn(connection.map(drop));
+                task::spawn(warnings.clone().drive(connection));
                 client
             }
         };
@@ -144,7 +144,7 @@ impl Connector {
             SimpleQueryMessage::Row(row) => row.get("read_only"),
             _ => None,
         });
-        if read_only == Some("t") { Err(PgError::ReadOnly) } else { Ok(client) }
+        if read_only == Some("t") { Err(PgError::ReadOnly) } else { Ok((client, warnings)) }
     }
 }
 

@@ -46,6 +46,9 @@ pub enum PgError {
          or it is not the primary"
     )]
     Behind { found: u64, known: u64 },
+    /// A commit that was answered and may be lost in a failover.
+    #[error("the standby may not have what was committed: {0}")]
+    Doubtful(String),
     #[error("the database server says: {0}")]
     Other(String),
 }

@@ -68,7 +68,7 @@ async fn first_connection(
                 sleep(retry).await;
                 retry = (retry * 2).min(RETRY_MAX);
             }
-            Ok(session) => {
+            Ok((session, _)) => {
                 condition.up(Whose::Lease);
                 return Ok(session);
             }

@@ -86,7 +86,7 @@ enum State {
 
 enum Event {
     Written { lane: usize, jobs: Vec<Job>, result: Result<Decided, Error> },
-    Committed { lane: usize, result: Result<(), Error>, micros: u128 },
+    Committed { lane: usize, result: Result<(), PgError>, micros: u128 },
 }
 
 /// Why the ordinary course of things has ended.
@@ -202,7 +202,7 @@ impl Pilot {
                 let state = if error.is_none() { State::Landed } else { State::Lost };
                 self.settle(lane, state, micros);
                 if let Some(error) = error {
-                    return Err(Stop::Broken(error.into()));
+                    return Err(Stop::Broken(error));
                 }
                 self.site.condition.up(Whose::Commits);
             }
@@ -303,8 +303,9 @@ impl Pilot {
             site.expiring(&why, sleep(retry)).await;
             retry = (retry * 2).min(RETRY_MAX);
         };
-        self.resolve(&group_nos);
+        // Who is answered now and looks finds a healthy store.
         site.condition.up(Whose::Commits);
+        self.resolve(&group_nos);
         Ok(())
     }
 
@@ -336,6 +337,7 @@ impl Pilot {
             .client
             .query("update lane set looks = looks + 1 returning n, epoch, group_no, position", &[])
             .await?;
+        writers[0].check_standby()?;
         let mut group_nos = vec![0; self.lanes.len()];
         let mut newest = 0;
         for row in rows {

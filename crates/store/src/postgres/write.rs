@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::{join, try_join_all};
 use tokio_postgres::{Client, Error, Statement};
 
-use super::{PgError, touched::Touched};
+use super::{PgError, touched::Touched, warnings::Warnings};
 use crate::{
     Batch, Key, LIMITS, Op, Pre, StoreError, StreamPos, Table,
     batch::version_of,
@@ -18,6 +18,7 @@ const BEGIN: &str = "begin isolation level read committed";
 /// A connection for commits, with its statements.
 pub(super) struct Writer {
     pub client: Client,
+    warnings: Warnings,
     commit_group: Statement,
     /// By table.
     versions: Vec<Statement>,
@@ -44,7 +45,7 @@ pub(super) struct Decided {
 }
 
 impl Writer {
-    pub async fn new(client: Client) -> Result<Self, PgError> {
+    pub async fn new(client: Client, warnings: Warnings) -> Result<Self, PgError> {
         let function = "select commit_group($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let versions = Table::ALL.map(|t| {
             format!("select k, substring(v from 1 for 8) from {} where k = any($1)", t.name())
@@ -65,7 +66,7 @@ impl Writer {
         .await?;
         let mut versions = others;
         let ranges = versions.split_off(Table::ALL.len());
-        Ok(Self { client, commit_group, versions, ranges })
+        Ok(Self { client, warnings, commit_group, versions, ranges })
     }
 
     /// Decide about each batch and write what is to be written, in a transaction that is left open
@@ -95,8 +96,20 @@ impl Writer {
         Ok(Decided { outcomes, newest, touched, open })
     }
 
-    pub async fn commit(&self) -> Result<(), Error> {
-        self.client.batch_execute("commit").await
+    /// # Errors
+    /// Then the outcome is unknown.
+    pub async fn commit(&self) -> Result<(), PgError> {
+        self.warnings.take();
+        self.client.batch_execute("commit").await?;
+        self.check_standby()
+    }
+
+    /// Whether what was just committed has certainly reached the standby.
+    ///
+    /// # Errors
+    /// If somebody cancelled the wait for it.
+    pub fn check_standby(&self) -> Result<(), PgError> {
+        self.warnings.take().map_or(Ok(()), |warning| Err(PgError::Doubtful(warning)))
     }
 
     /// Open the transaction and look up the keys that ranges delete.

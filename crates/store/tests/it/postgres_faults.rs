@@ -70,6 +70,30 @@ async fn lost_commit_is_written_again_and_lost_answer_is_found() {
     assert_eq!(store.health(), Health::Good);
 }
 
+/// PostgreSQL answers a commit whose wait for the standby is cancelled as a success.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commit_that_no_standby_has_is_not_acknowledged() {
+    let Some(cluster) = PgCluster::start() else { return };
+    let database = cluster.new_database();
+    let store = open(&cluster, &database).await;
+    assert_eq!(store.submit(step(0)).await, Ok(StreamPos(1)));
+    cluster.psql(&database, "alter system set synchronous_standby_names = 'nobody'");
+    cluster.psql(&database, "select pg_reload_conf()");
+    let mut pending = Box::pin(store.submit(step(1)));
+    let cancel = "select count(pg_cancel_backend(pid)) from pg_stat_activity \
+                  where application_name like 'blaupause %' and wait_event = 'SyncRep'";
+    let mut cancelled = 0;
+    while cancelled < 3 {
+        cancelled += cluster.psql(&database, cancel).trim().parse::<u32>().expect("a number");
+        let answered = tokio::time::timeout(Duration::from_millis(50), &mut pending).await;
+        assert!(answered.is_err(), "{answered:?} after {cancelled} cancelled waits");
+    }
+    cluster.psql(&database, "alter system reset synchronous_standby_names");
+    cluster.psql(&database, "select pg_reload_conf()");
+    assert_eq!(pending.await, Ok(StreamPos(2)), "found, not written again");
+    assert_eq!(store.health(), Health::Good);
+}
+
 /// With many writers other groups are under way when a connection breaks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_connections_under_load_lose_and_double_nothing() {

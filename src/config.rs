@@ -4,14 +4,17 @@
 //! and finds everything that is wrong with it; [`crate::wiring`] turns the sections into the
 //! settings of the domain crates, which know nothing of this file.
 
+mod app_services;
 mod content;
 mod inert;
+mod mail;
 mod network;
 mod people;
 mod postgres;
 mod problem;
 mod secrets;
 mod server;
+mod sso;
 mod units;
 
 #[cfg(test)]
@@ -22,15 +25,18 @@ use std::path::Path;
 use ruma::ServerName;
 use serde::{Deserialize, Serialize};
 
+pub use app_services::AppServices;
 pub use content::{DelayedEvents, LegacyMedia, Media, Rooms, UrlPreview};
-pub use network::{AppServices, CreateRooms, Federation, Policy, Push, Rtc, Turn, WellKnown};
+pub use mail::{Mail, MailTls};
+pub use network::{CreateRooms, Federation, Policy, Push, Rtc, Turn, WellKnown};
 pub use people::{
-    Directory, Login, OAuth, Presence, Publish, Rate, RateLimits, Registration, RegistrationMode,
-    ServerNotices,
+    Directory, Login, OAuth, PasswordRules, Presence, Publish, Rate, RateLimits, Registration,
+    RegistrationMode, ServerNotices,
 };
 pub use problem::{Findings, Problem, Rejected, Source};
 pub use secrets::{Secret, Secrets};
 pub use server::{Engine, Limits, Log, LogFormat, Metrics, Server, Storage, Tls, TlsProfile};
+pub use sso::{Jwt, Oidc};
 pub use units::{Maybe, Net, Period, Size};
 
 /// The whole file. One field per section.
@@ -43,6 +49,7 @@ pub struct Config {
     pub metrics: Metrics,
     pub log: Log,
     pub storage: Storage,
+    pub mail: Mail,
     pub registration: Registration,
     pub login: Login,
     pub oauth: OAuth,
@@ -69,6 +76,9 @@ pub struct Config {
 pub struct Loaded {
     pub config: Config,
     pub secrets: Secrets,
+    pub services: blaupause_accounts::AppServices,
+    /// People who sign in elsewhere.
+    pub sso: blaupause_sso::Settings,
     pub warnings: Vec<Problem>,
 }
 
@@ -91,13 +101,17 @@ fn parse(source: &Source<'_>) -> Result<Loaded, Rejected> {
     let mut found = Findings::default();
     config.check(&mut found);
     let secrets = Secrets::read(&config, &mut found);
+    let services =
+        config.app_services.read(config.server.name.get().map(|name| &**name), &mut found);
+    let (login, base_url) = (&config.login, config.server.public_base_url.text());
+    let sso = sso::read(&login.oidc, &login.jwt, base_url, &mut found);
     let problems = |of: &[(String, String)]| -> Vec<Problem> {
         of.iter().map(|(key, text)| source.problem(key, text)).collect()
     };
     if !found.errors.is_empty() {
         return Err(Rejected(problems(&found.errors)));
     }
-    Ok(Loaded { warnings: problems(&found.warnings), config, secrets })
+    Ok(Loaded { warnings: problems(&found.warnings), config, secrets, services, sso })
 }
 
 impl Config {
@@ -116,16 +130,19 @@ impl Config {
         self.metrics.check(found);
         self.log.check(found);
         self.storage.check(found);
-        self.registration.check(found);
+        self.mail.check(self.server.public_base_url.text(), found);
+        self.registration.check(self.mail.server.text().is_some(), found);
         self.login.check(found);
         self.oauth.check(self.server.public_base_url.text(), found);
         self.rate_limits.check(found);
         self.rooms.check(found);
+        self.delayed_events.check(found);
         self.server_notices.check(found);
         self.media.check(found);
         self.legacy_media.check(found);
         self.url_preview.check(found);
         self.federation.check(found);
+        self.push.check(found);
         self.well_known.check(found);
         self.turn.check(found);
         self.rtc.check(found);
@@ -170,14 +187,6 @@ impl Config {
         {
             let at = if error.about_key() { "tls.key_file" } else { "tls.cert_file" };
             found.error(at, error.to_string());
-        }
-        if let Some(directory) = self.app_services.directory.path()
-            && !directory.is_dir()
-        {
-            found.error(
-                "app_services.directory",
-                format!("{} is not a directory", directory.display()),
-            );
         }
     }
 }

@@ -13,12 +13,14 @@ use std::{
 use anyhow::{Context, bail};
 use axum::{Router, body::Body};
 use blaupause_accounts::{Accounts, NewAccount};
-use blaupause_api::{App, ClientAddress, HttpMetrics, Parts};
+use blaupause_api::{App, ClientAddress, HttpMetrics, MailProofs, Parts};
 use blaupause_data::{Data, Env};
 use blaupause_e2ee::E2ee;
-use blaupause_media::Media;
-use blaupause_notify::Notify;
+use blaupause_media::{Media, Previews};
+use blaupause_notify::{Mailer, Notify, ServicePauses, Services};
+use blaupause_outbound::Outbound;
 use blaupause_rooms::Rooms;
+use blaupause_sso::Sso;
 use blaupause_store::{
     DamagedLog, Db, MemStore, PgStore, RocksLock, RocksSettings, RocksStore, SpaceLimits,
 };
@@ -79,6 +81,8 @@ pub async fn build(
     let answer_now = env.answer_now().clone();
     let db = open_store(config, opening, &env).await?;
     telling.watch_store(db.clone());
+    // level 0: HTTP to others, one pool for all
+    let outbound = Outbound::new(settings::outbound(config)).context("server.extra_ca_file")?;
     // level 1: typed rows over it
     let data = Data::open(db.clone(), config.server_name(), env).await?;
     telling.watch_log(data.clone());
@@ -90,8 +94,20 @@ pub async fn build(
     let media = Media::open(data.clone(), settings::media(config))
         .await
         .with_context(|| format!("media.path: cannot use {}", config.media.path.display()))?;
+    let previews = settings::previews(config)
+        .map(|settings| Previews::new(media.clone(), settings, outbound.clone()));
     let notify =
         Notify::with(data.clone(), accounts.clone(), rooms.clone(), settings::notify(config));
+    let services = Services::new(
+        data.clone(),
+        accounts.clone(),
+        rooms.clone(),
+        e2ee.clone(),
+        ServicePauses::default(),
+        outbound.clone(),
+    );
+    services.start().await.context("app_services")?;
+    let sso = Sso::new(data.clone(), accounts.clone(), loaded.sso.clone(), &outbound);
     // level 4: what a client has not seen. Last, so that the others' caches have forgotten what
     // changed before a client is woken to look again.
     let sync =
@@ -101,17 +117,51 @@ pub async fn build(
     workers.spawn(accounts.clone().housekeeping());
     let follower = rooms.clone();
     workers.spawn(async move { follower.run_follower().await });
+    let clockwork = rooms.clone();
+    workers.spawn(async move { clockwork.run_delayed().await });
+    let notifications = notify.clone();
+    workers.spawn(async move { notifications.run_follower().await });
+    let gateway = (notify.clone(), outbound.clone());
+    workers.spawn(async move { gateway.0.run_gateway(gateway.1).await });
     let log = data.clone();
     workers.spawn(async move { log.run_log_pruner().await });
+    services.workers().into_iter().for_each(|worker| drop(workers.spawn(worker)));
     workers.close();
     // level 5: HTTP
     let metrics = telling.register(HttpMetrics::register);
-    let settings = settings::api(loaded);
-    let app =
-        App::new(Parts { data, accounts, rooms, e2ee, media, sync, notify, settings, metrics });
+    let mut settings = settings::api(loaded);
+    settings.mail = mail_proofs(loaded, data.env())?;
+    let app = App::new(Parts {
+        data,
+        accounts,
+        rooms,
+        e2ee,
+        media,
+        sync,
+        notify,
+        services,
+        previews,
+        sso,
+        settings,
+        metrics,
+    });
     let trusted_proxies = config.server.trusted_proxies.as_slice().into();
     let router = blaupause_api::router(app);
     Ok(Server { db, router, trusted_proxies, answer_now, stop, workers })
+}
+
+/// How people prove their mail addresses; `None` if no mail is sent.
+fn mail_proofs(loaded: &Loaded, env: &Env) -> anyhow::Result<Option<MailProofs>> {
+    let config = &loaded.config;
+    let Some(link_base) = config.mail.link_base(config.server.public_base_url.text()) else {
+        return Ok(None);
+    };
+    let extra_ca = config.server.extra_ca_file.path().map(std::fs::read);
+    let extra_ca = extra_ca.transpose().context("server.extra_ca_file")?;
+    let Some(settings) = settings::mail(loaded, extra_ca) else { return Ok(None) };
+    let mailer = Mailer::new(env.clone(), settings).context("mail")?;
+    let next_link_hosts = config.mail.next_link_hosts.clone();
+    Ok(Some(MailProofs { mailer, link_base: link_base.to_owned(), next_link_hosts }))
 }
 
 impl Server {

@@ -123,12 +123,36 @@ impl LegacyMedia {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UrlPreview {
     pub enabled: bool,
     /// Whether pages on private addresses are fetched: opens the inner network to every user.
     pub allow_private_addresses: bool,
+    /// Pages that are fetched. Empty: all.
+    pub allow: Vec<String>,
+    /// Pages that are not.
+    pub deny: Vec<String>,
+    pub page_size_max: Size,
+    pub image_size_max: Size,
+    pub timeout: Period,
+    /// How long a preview is kept.
+    pub lifetime: Period,
+}
+
+impl Default for UrlPreview {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            allow_private_addresses: false,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            page_size_max: Size::mib(2),
+            image_size_max: Size::mib(5),
+            timeout: Period::seconds(10),
+            lifetime: Period::hours(1),
+        }
+    }
 }
 
 impl UrlPreview {
@@ -139,11 +163,53 @@ impl UrlPreview {
                 "lets every user read pages of the inner network",
             );
         }
+        for (key, patterns) in
+            [("url_preview.allow", &self.allow), ("url_preview.deny", &self.deny)]
+        {
+            if let Err(text) = blaupause_media::UrlPatterns::parse(patterns) {
+                found.error(key, text);
+            }
+        }
+        if self.timeout < Period::seconds(1) || self.timeout > Period::minutes(1) {
+            found.error("url_preview.timeout", "must be between 1s and 1m");
+        }
+        for (key, size) in [
+            ("url_preview.page_size_max", self.page_size_max),
+            ("url_preview.image_size_max", self.image_size_max),
+        ] {
+            if size < Size::kib(1) || size > Size::mib(64) {
+                found.error(key, "must be between 1 KiB and 64 MiB");
+            }
+        }
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DelayedEvents {
     pub enabled: bool,
+    /// Longest time that an event may wait.
+    pub delay_max: Period,
+    /// Events of one user that may wait at the same time.
+    pub per_user_max: u32,
+}
+
+impl Default for DelayedEvents {
+    fn default() -> Self {
+        Self { enabled: true, delay_max: Period::hours(24), per_user_max: 100 }
+    }
+}
+
+impl DelayedEvents {
+    pub(super) fn check(&self, found: &mut Findings) {
+        if !self.enabled {
+            return;
+        }
+        if self.delay_max == Period::ZERO {
+            found.error("delayed_events.delay_max", "must be above 0");
+        }
+        if self.per_user_max == 0 {
+            found.error("delayed_events.per_user_max", "must be at least 1");
+        }
+    }
 }

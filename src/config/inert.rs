@@ -9,22 +9,13 @@ use toml::{Table, Value};
 
 use super::{Config, Findings};
 
-const INERT: [&str; 15] = [
-    "server.extra_ca_file",
+const INERT: [&str; 6] = [
     "directory.public_rooms_over_federation",
     "presence.federation",
-    "delayed_events.enabled",
-    "server_notices.enabled",
-    "server_notices.localpart",
-    "server_notices.room_name",
-    "url_preview.enabled",
-    "url_preview.allow_private_addresses",
     "federation.allow_private_addresses",
     "federation.device_names",
     "federation.retry_backoff_min",
     "federation.retry_backoff_max",
-    "push.allow_private_addresses",
-    "app_services.directory",
 ];
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
@@ -62,11 +53,11 @@ mod tests {
     #[test]
     fn what_is_not_there_yet_is_said() {
         let mut config = Config::default();
-        config.url_preview.enabled = true;
+        config.federation.device_names = true;
         let mut found = Findings::default();
         check(&config, &mut found);
         assert!(found.errors.is_empty());
         assert_eq!(found.warnings.len(), 1);
-        assert_eq!(found.warnings[0].0, "url_preview.enabled");
+        assert_eq!(found.warnings[0].0, "federation.device_names");
     }
 }

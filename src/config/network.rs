@@ -1,4 +1,4 @@
-//! `[federation]`, `[policy]`, `[push]`, `[app_services]`, `[well_known]`, `[turn]`, `[rtc]`:
+//! `[federation]`, `[policy]`, `[push]`, `[well_known]`, `[turn]`, `[rtc]`:
 //! the others.
 
 use std::path::PathBuf;
@@ -76,16 +76,30 @@ pub enum CreateRooms {
 pub struct Push {
     /// Whether a gateway may lie on a private address.
     pub allow_private_addresses: bool,
+    /// Gateways learn that something happened, not what.
+    pub strip_content: bool,
+    /// Hosts of the only gateways that may be named, wherever they are; empty: any.
+    pub allowed_gateways: Vec<String>,
     /// Whether people subscribe to threads and hear of no others (MSC4306).
     pub thread_subscriptions: bool,
 }
 
-/// Bridges and bots with a registration file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AppServices {
-    /// Every `*.yaml` in it is a registration.
-    pub directory: Maybe<PathBuf>,
+impl Push {
+    pub(super) fn check(&self, found: &mut Findings) {
+        let is_host = |text: &str| {
+            text.parse::<http::uri::Authority>().is_ok_and(|host| !host.as_str().contains('@'))
+        };
+        if let Some(bad) = self.allowed_gateways.iter().find(|host| !is_host(host)) {
+            let text = format!("`{bad}` is not a host, perhaps with a port");
+            found.error("push.allowed_gateways", text);
+        }
+        if self.allow_private_addresses && self.allowed_gateways.is_empty() {
+            found.warn(
+                "push.allow_private_addresses",
+                "lets every user make the server ask any address of the inner network",
+            );
+        }
+    }
 }
 
 /// What `/.well-known/matrix/…` answers. Not set: derived from `[server]`, or 404.
@@ -125,11 +139,20 @@ pub struct Turn {
     pub shared_secret_file: Maybe<PathBuf>,
     /// How long the passwords made from it are good.
     pub lifetime: Period,
+    /// The same name and password for everybody, if there is no shared secret.
+    pub username: Maybe<String>,
+    pub password_file: Maybe<PathBuf>,
 }
 
 impl Default for Turn {
     fn default() -> Self {
-        Self { uris: Vec::new(), shared_secret_file: Maybe::none(), lifetime: Period::hours(1) }
+        Self {
+            uris: Vec::new(),
+            shared_secret_file: Maybe::none(),
+            lifetime: Period::hours(1),
+            username: Maybe::none(),
+            password_file: Maybe::none(),
+        }
     }
 }
 
@@ -143,8 +166,18 @@ impl Turn {
                 );
             }
         }
-        if !self.uris.is_empty() && self.shared_secret_file.path().is_none() {
-            found.error("turn.shared_secret_file", "must be set, because turn.uris is");
+        let is_fixed = self.username.text().is_some();
+        if is_fixed != self.password_file.path().is_some() {
+            found.error("turn.password_file", "goes together with turn.username");
+        }
+        match (self.shared_secret_file.path(), is_fixed) {
+            (None, false) if !self.uris.is_empty() => {
+                found.error("turn.shared_secret_file", "must be set, because turn.uris is");
+            }
+            (Some(_), true) => {
+                found.error("turn.username", "cannot be set together with turn.shared_secret_file");
+            }
+            _ => {}
         }
         if self.lifetime < Period::minutes(1) {
             found.error("turn.lifetime", "must be at least 1m");

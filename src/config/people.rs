@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use ruma::UserId;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
-use super::{Findings, Maybe, Period, Size};
+use super::{Findings, Jwt, Maybe, Oidc, Period, Size};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -18,6 +19,8 @@ pub struct Registration {
     pub shared_secret_file: Maybe<PathBuf>,
     /// Whether clients may register as guests.
     pub guests: bool,
+    /// Whether nobody registers without a mail address that they have proved.
+    pub email_needed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +36,11 @@ pub enum RegistrationMode {
 }
 
 impl Registration {
-    pub(super) fn check(&self, found: &mut Findings) {
+    /// `has_mail`: whether the server can send mail.
+    pub(super) fn check(&self, has_mail: bool, found: &mut Findings) {
+        if self.email_needed && !has_mail {
+            found.error("registration.email_needed", "needs mail.server: nobody can prove one");
+        }
         match (self.mode, self.tokens_file.path()) {
             (RegistrationMode::Token, None) => {
                 found.error(
@@ -68,7 +75,25 @@ pub struct Login {
     pub access_token_lifetime: Period,
     /// A refresh token that is not used for so long ends its session. `0s`: never.
     pub refresh_token_lifetime: Period,
+    /// Addresses of clients to which people who signed in on our pages are sent back without
+    /// being asked.
+    pub trusted_clients: Vec<Url>,
+    /// Identity providers.
+    pub oidc: Vec<Oidc>,
+    pub password_rules: PasswordRules,
     pub argon2: Argon2,
+    pub jwt: Jwt,
+}
+
+/// What a new password needs beside its length (MSC2000).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PasswordRules {
+    pub enabled: bool,
+    pub digit: bool,
+    pub lowercase: bool,
+    pub uppercase: bool,
+    pub symbol: bool,
 }
 
 impl Default for Login {
@@ -78,6 +103,10 @@ impl Default for Login {
             password_length_min: 8,
             access_token_lifetime: Period::minutes(5),
             refresh_token_lifetime: Period::days(90),
+            trusted_clients: Vec::new(),
+            oidc: Vec::new(),
+            jwt: Jwt::default(),
+            password_rules: PasswordRules::default(),
             argon2: Argon2::default(),
         }
     }
@@ -209,6 +238,8 @@ pub struct RateLimits {
     pub user_directory: Rate,
     /// Media uploads, per user.
     pub media_upload: Rate,
+    /// Delayed events sent, cancelled or restarted, per user.
+    pub delayed_events: Rate,
 }
 
 impl Default for RateLimits {
@@ -227,6 +258,7 @@ impl Default for RateLimits {
             presence: rate(0.5, 10),
             user_directory: rate(1.0, 30),
             media_upload: rate(1.0, 50),
+            delayed_events: rate(1.0, 20),
         }
     }
 }
@@ -249,7 +281,7 @@ impl RateLimits {
         }
     }
 
-    const fn all(&self) -> [(&'static str, Rate); 12] {
+    const fn all(&self) -> [(&'static str, Rate); 13] {
         [
             ("message", self.message),
             ("login", self.login),
@@ -263,6 +295,7 @@ impl RateLimits {
             ("presence", self.presence),
             ("user_directory", self.user_directory),
             ("media_upload", self.media_upload),
+            ("delayed_events", self.delayed_events),
         ]
     }
 }
@@ -308,6 +341,7 @@ pub enum Publish {
 pub struct ServerNotices {
     pub enabled: bool,
     pub localpart: String,
+    pub display_name: String,
     pub room_name: String,
 }
 
@@ -316,6 +350,7 @@ impl Default for ServerNotices {
         Self {
             enabled: false,
             localpart: "notices".to_owned(),
+            display_name: "Server notices".to_owned(),
             room_name: "Notices of the server".to_owned(),
         }
     }

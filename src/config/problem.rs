@@ -118,9 +118,15 @@ fn key_at(table: &DeTable<'_>, at: &Range<usize>) -> Option<String> {
     let holds = |span: Range<usize>| span.start <= at.start && at.end <= span.end;
     for (key, value) in table {
         let name: &str = key.get_ref();
-        if let DeValue::Table(inner) = value.get_ref()
-            && let Some(below) = key_at(inner, at)
-        {
+        let below = match value.get_ref() {
+            DeValue::Table(inner) => key_at(inner, at),
+            DeValue::Array(items) => items.iter().find_map(|item| match item.get_ref() {
+                DeValue::Table(inner) => key_at(inner, at),
+                _ => None,
+            }),
+            _ => None,
+        };
+        if let Some(below) = below {
             return Some(format!("{name}.{below}"));
         }
         if holds(key.span()) || holds(value.span()) {

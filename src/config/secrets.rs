@@ -29,6 +29,8 @@ pub struct Secrets {
     pub registration_shared: Option<Secret>,
     pub registration_tokens: Vec<Secret>,
     pub turn_shared: Option<Secret>,
+    pub turn_password: Option<Secret>,
+    pub mail_password: Option<Secret>,
 }
 
 /// Below this, a secret can be guessed.
@@ -56,7 +58,11 @@ impl Secrets {
             (RegistrationMode::Token, Some(file)) => read_tokens(file, found),
             _ => Vec::new(),
         };
-        Self { registration_shared, registration_tokens, turn_shared }
+        // Chosen by others, so their length is not our business.
+        let mut foreign = |key: &str, file: Option<&Path>| read_file(key, file?, found);
+        let turn_password = foreign("turn.password_file", config.turn.password_file.path());
+        let mail_password = foreign("mail.password_file", config.mail.password_file.path());
+        Self { registration_shared, registration_tokens, turn_shared, turn_password, mail_password }
     }
 }
 
@@ -87,7 +93,7 @@ fn read_tokens(file: &Path, found: &mut Findings) -> Vec<Secret> {
     tokens
 }
 
-fn read_file(key: &str, file: &Path, found: &mut Findings) -> Option<Secret> {
+pub(super) fn read_file(key: &str, file: &Path, found: &mut Findings) -> Option<Secret> {
     let text = match read_text(file) {
         Ok(text) => Zeroizing::new(text),
         Err(error) => {
@@ -116,7 +122,7 @@ fn read_text(file: &Path) -> std::io::Result<String> {
 }
 
 /// A secret that everybody on the machine can read is none.
-fn warn_if_public(key: &str, file: &Path, found: &mut Findings) {
+pub(super) fn warn_if_public(key: &str, file: &Path, found: &mut Findings) {
     use std::os::unix::fs::PermissionsExt;
     if fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o007 != 0) {
         found.warn(

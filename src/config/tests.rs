@@ -82,8 +82,8 @@ fn an_unknown_key_is_named_with_file_and_line() {
 
 #[test]
 fn an_unknown_section_is_named_with_file_and_line() {
-    let problem = only(refused("[server]\nname = \"a.org\"\n[mail]\nhost = \"x\"\n"));
-    assert_eq!((problem.line, problem.key.as_str()), (Some(3), "mail"));
+    let problem = only(refused("[server]\nname = \"a.org\"\n[post]\nhost = \"x\"\n"));
+    assert_eq!((problem.line, problem.key.as_str()), (Some(3), "post"));
 }
 
 #[test]
@@ -240,4 +240,52 @@ fn a_generated_file_is_accepted_without_warnings() {
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     assert_eq!(loaded.config.server_name(), "example.org");
     assert_eq!(loaded.config.storage.path, PathBuf::from("/tmp/with \"quotes\" and spaces/db"));
+}
+
+#[test]
+fn mail_without_what_it_needs_is_refused() {
+    let start = "[server]\nname = \"a.org\"\npublic_base_url = \"https://m.a.org\"\n[mail]\n";
+    let relay = "server = \"mail.a.org\"\nfrom = \"Matrix <matrix@a.org>\"\n";
+    for (more, key) in [
+        ("server = \"mail.a.org\"\n", "mail.from"),
+        ("server = \"mail.a.org\"\nfrom = \"matrix\"\n", "mail.from"),
+        ("server = \"mail.a.org\"\nfrom = \"a@b@a.org\"\n", "mail.from"),
+        ("username = \"x\"\nserver = \"mail.a.org\"\nfrom = \"m@a.org\"\n", "mail.password_file"),
+        ("allowed_domains = [\"*\"]\n", "mail.allowed_domains"),
+        ("next_link_hosts = [\"https://x\"]\n", "mail.next_link_hosts"),
+        ("link_base = \"here\"\n", "mail.link_base"),
+    ] {
+        let problem = only(refused(&format!("{start}{more}")));
+        assert_eq!(problem.key, key, "{more}");
+    }
+    let loaded = accepted(&format!("{start}{relay}"));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let without_base = format!("[server]\nname = \"a.org\"\n[mail]\n{relay}");
+    assert_eq!(only(refused(&without_base)).key, "mail.link_base");
+    let needed = "[server]\nname = \"a.org\"\n[registration]\nemail_needed = true\n";
+    assert_eq!(only(refused(needed)).key, "registration.email_needed");
+    let in_clear = accepted(&format!("{start}{relay}tls = \"none\"\n"));
+    assert_eq!(in_clear.warnings[0].key, "mail.tls");
+}
+
+#[test]
+fn a_relay_for_calls_has_one_kind_of_login() {
+    let start = "[server]\nname = \"a.org\"\n[turn]\nuris = [\"turn:t.a.org\"]\n";
+    let problem = only(refused(&format!("{start}username = \"x\"\n")));
+    assert_eq!(problem.key, "turn.password_file");
+    assert_eq!(only(refused(start)).key, "turn.shared_secret_file");
+}
+
+#[test]
+fn impossible_previews_are_refused() {
+    let start = "[server]\nname = \"a.org\"\n[url_preview]\n";
+    for (more, key) in [
+        ("allow = [\"https://x.org/\"]\n", "url_preview.allow"),
+        ("deny = [\"*\"]\n", "url_preview.deny"),
+        ("timeout = \"0s\"\n", "url_preview.timeout"),
+        ("page_size_max = \"0 B\"\n", "url_preview.page_size_max"),
+        ("image_size_max = \"1 GiB\"\n", "url_preview.image_size_max"),
+    ] {
+        assert_eq!(only(refused(&format!("{start}{more}"))).key, key);
+    }
 }

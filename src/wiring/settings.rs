@@ -4,7 +4,10 @@ use blaupause_accounts as accounts;
 use blaupause_api as api;
 use serde_json::{Map, json};
 
-use crate::config::{Config, CreateRooms, Loaded, Publish, Rate, RegistrationMode, Secret};
+use crate::config::{
+    Config, CreateRooms, Loaded, MailTls, PasswordRules, Publish, Rate, RegistrationMode, Secret,
+    Size,
+};
 
 fn secret(secret: &Secret) -> accounts::Secret {
     accounts::Secret::new(secret.reveal().to_owned())
@@ -23,9 +26,12 @@ pub fn accounts(loaded: &Loaded) -> accounts::Settings {
         registration_tokens: secrets.registration_tokens.iter().map(secret).collect(),
         registration_shared_secret: secrets.registration_shared.as_ref().map(secret),
         guests: config.registration.guests,
-        reserved_names: accounts::ReservedNames::default(),
+        services: loaded.services.clone(),
         password_login: login.password,
         password_length_min: login.password_length_min,
+        password_rules: password_rules(&login.password_rules),
+        email_domains: config.mail.domains(),
+        email_needed: config.registration.email_needed,
         argon2: accounts::Argon2Cost {
             memory_kib: u32::try_from(login.argon2.memory.bytes() / 1024).unwrap_or(u32::MAX),
             passes: login.argon2.passes,
@@ -43,11 +49,40 @@ pub fn accounts(loaded: &Loaded) -> accounts::Settings {
 }
 
 pub fn rooms(config: &Config) -> blaupause_rooms::Settings {
-    blaupause_rooms::Settings { default_version: config.rooms.default_version.clone() }
+    let delayed = &config.delayed_events;
+    let limits = blaupause_rooms::DelayLimits {
+        delay_ms_max: u64::try_from(delayed.delay_max.duration().as_millis()).unwrap_or(u64::MAX),
+        waiting_max: delayed.per_user_max,
+    };
+    blaupause_rooms::Settings {
+        default_version: config.rooms.default_version.clone(),
+        delayed: delayed.enabled.then_some(limits),
+        notices: config.server_notices.enabled.then(|| blaupause_rooms::NoticeSettings {
+            localpart: config.server_notices.localpart.clone(),
+            display_name: config.server_notices.display_name.clone(),
+            room_name: config.server_notices.room_name.clone(),
+        }),
+    }
+}
+
+pub fn outbound(config: &Config) -> blaupause_outbound::OutboundSettings {
+    blaupause_outbound::OutboundSettings {
+        extra_ca_file: config.server.extra_ca_file.path().map(Into::into),
+        crypto: crate::tls::provider(config.tls.profile),
+        ..Default::default()
+    }
 }
 
 pub fn notify(config: &Config) -> blaupause_notify::Settings {
-    blaupause_notify::Settings { thread_subscriptions: config.push.thread_subscriptions }
+    let push = &config.push;
+    blaupause_notify::Settings {
+        thread_subscriptions: push.thread_subscriptions,
+        push: blaupause_notify::PushSettings {
+            strip_content: push.strip_content,
+            allowed_gateways: push.allowed_gateways.clone(),
+            allow_private_addresses: push.allow_private_addresses,
+        },
+    }
 }
 
 pub fn media(config: &Config) -> blaupause_media::Settings {
@@ -65,18 +100,34 @@ pub fn media(config: &Config) -> blaupause_media::Settings {
     }
 }
 
+/// How links are previewed; `None`: they are not.
+pub fn previews(config: &Config) -> Option<blaupause_media::PreviewSettings> {
+    let preview = &config.url_preview;
+    let patterns = |patterns: &[String]| {
+        blaupause_media::UrlPatterns::parse(patterns).expect("load() refuses other patterns")
+    };
+    let bytes = |size: Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
+    preview.enabled.then(|| blaupause_media::PreviewSettings {
+        allow: (!preview.allow.is_empty()).then(|| patterns(&preview.allow)),
+        deny: patterns(&preview.deny),
+        private_addresses: preview.allow_private_addresses,
+        page_bytes_max: bytes(preview.page_size_max),
+        image_bytes_max: bytes(preview.image_size_max),
+        timeout: preview.timeout.duration(),
+        kept_ms: u64::try_from(preview.lifetime.duration().as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
 pub fn api(loaded: &Loaded) -> api::Settings {
     let config = &loaded.config;
-    let turn = loaded.secrets.turn_shared.as_ref().map(|shared| api::Turn {
-        uris: config.turn.uris.clone(),
-        ttl_seconds: config.turn.lifetime.duration().as_secs(),
-        secret: secret(shared),
-    });
     api::Settings {
         well_known: well_known(config),
         rate_limits: config.rate_limits.enabled.then(|| rate_limits(config)),
-        turn: turn.filter(|turn| !turn.uris.is_empty()),
-        rtc: config.rtc.livekit_service_urls.iter().map(livekit).collect(),
+        mail: None,
+        turn: turn(loaded),
+        rtc: (config.rtc.livekit_service_urls.iter())
+            .map(|service_url| api::LiveKit { service_url: service_url.clone() })
+            .collect(),
         create_rooms: match config.policy.create_rooms {
             CreateRooms::Everyone => api::Who::Everyone,
             CreateRooms::Admins => api::Who::Admins,
@@ -87,15 +138,54 @@ pub fn api(loaded: &Loaded) -> api::Settings {
             Publish::Nobody => api::Who::Nobody,
         },
         oauth: oauth(config),
+        trusted_clients: config.login.trusted_clients.clone(),
         federation_off: !config.federation.enabled,
         legacy_media: config.legacy_media.enabled,
         public_rooms_without_auth: config.directory.public_rooms_without_login,
     }
 }
 
-#[expect(clippy::ptr_arg, reason = "mapped over a list of strings")]
-fn livekit(service_url: &String) -> api::LiveKit {
-    api::LiveKit { service_url: service_url.clone() }
+fn turn(loaded: &Loaded) -> Option<api::Turn> {
+    let (turn, secrets) = (&loaded.config.turn, &loaded.secrets);
+    let shared = secrets.turn_shared.as_ref().map(|shared| api::TurnLogin::Shared(secret(shared)));
+    let fixed = turn.username.text().zip(secrets.turn_password.as_ref());
+    let login = shared.or_else(|| {
+        fixed.map(|(username, password)| api::TurnLogin::Fixed {
+            username: username.to_owned(),
+            password: secret(password),
+        })
+    })?;
+    let ttl_seconds = turn.lifetime.duration().as_secs();
+    let turn = api::Turn { uris: turn.uris.clone(), ttl_seconds, login };
+    (!turn.uris.is_empty()).then_some(turn)
+}
+
+/// How mail is sent; `None`: it is not.
+pub fn mail(loaded: &Loaded, extra_ca: Option<Vec<u8>>) -> Option<blaupause_notify::MailSettings> {
+    let (config, mail) = (&loaded.config, &loaded.config.mail);
+    let login = mail.username.text().zip(loaded.secrets.mail_password.as_ref());
+    Some(blaupause_notify::MailSettings {
+        server: mail.server.text()?.to_owned(),
+        port: mail.port,
+        tls: match mail.tls {
+            MailTls::Tls => blaupause_notify::MailTls::Tls,
+            MailTls::Starttls => blaupause_notify::MailTls::StartTls,
+            MailTls::None => blaupause_notify::MailTls::None,
+        },
+        login: login.map(|(name, password)| (name.to_owned(), secret(password))),
+        from: mail.from.text()?.to_owned(),
+        own_name: config.server_name().host().to_owned(),
+        extra_ca,
+    })
+}
+
+fn password_rules(rules: &PasswordRules) -> Option<accounts::PasswordRules> {
+    rules.enabled.then_some(accounts::PasswordRules {
+        digit: rules.digit,
+        lowercase: rules.lowercase,
+        uppercase: rules.uppercase,
+        symbol: rules.symbol,
+    })
 }
 
 fn oauth(config: &Config) -> Option<api::OAuth> {
@@ -141,5 +231,6 @@ fn rate_limits(config: &Config) -> api::RateLimits {
         user_directory: limit(&limits.user_directory),
         media_upload: limit(&limits.media_upload),
         unknown_token: limit(&limits.unknown_token),
+        delayed_events: limit(&limits.delayed_events),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::{
     http::{Client, encoded},
@@ -18,6 +19,20 @@ const HTML: &[u8] = b"<html><script>alert(1)</script></html>";
 /// The server of [`open_to_everybody`] calls itself so.
 pub const SERVER_NAME: &str = "example.org";
 
+/// By which the application service `bridge` proves itself. It listens nowhere.
+const AS_TOKEN: &str = "as-token-of-the-bridge";
+const BRIDGE: &str = r##"
+id: bridge
+url: null
+as_token: as-token-of-the-bridge
+hs_token: hs-token-of-the-bridge
+sender_localpart: bridge_bot
+rate_limited: false
+namespaces:
+  users: [{ regex: "@bridge_.*", exclusive: true }]
+  aliases: [{ regex: "#bridge_.*", exclusive: true }]
+"##;
+
 /// A server with people and rooms on it.
 pub struct Fixture {
     pub server: Server,
@@ -25,13 +40,19 @@ pub struct Fixture {
     pub names: Names,
     next_txn: AtomicU64,
     _folder: Place,
+    _registrations: TempDir,
 }
 
 impl Fixture {
     /// Start a server whose rooms have this version, and fill it.
     pub fn new(room_version: &str) -> Self {
-        let rooms = format!("[rooms]\ndefault_version = \"{room_version}\"\n");
-        let (folder, config) = open_to_everybody(&rooms);
+        let registrations = tempfile::tempdir().expect("a folder");
+        std::fs::write(registrations.path().join("bridge.yaml"), BRIDGE).expect("written");
+        let more = format!(
+            "[rooms]\ndefault_version = \"{room_version}\"\n[app_services]\ndirectory = {:?}\n",
+            registrations.path()
+        );
+        let (folder, config) = open_to_everybody(&more);
         create_admin(&config, "admin", PASSWORD);
         let server = Server::start(&config);
         let mut client = server.client();
@@ -42,10 +63,18 @@ impl Fixture {
             ("nonce", "n1".to_owned()),
             ("localpart", "alice".to_owned()),
             ("password", PASSWORD.to_owned()),
+            ("as_token", AS_TOKEN.to_owned()),
         ]);
         add_people(&mut client, &mut names, &alice);
         add_rooms(&mut client, &mut names, &alice);
-        Self { server, alice, names, next_txn: AtomicU64::new(0), _folder: folder }
+        Self {
+            server,
+            alice,
+            names,
+            next_txn: AtomicU64::new(0),
+            _folder: folder,
+            _registrations: registrations,
+        }
     }
 
     /// The names, with a transaction id that was not used before.

@@ -1,6 +1,7 @@
 //! The real program, started as an operator starts it.
 
 mod authz;
+mod calls;
 mod cases;
 mod config;
 mod copy;

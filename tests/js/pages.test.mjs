@@ -59,6 +59,10 @@ async function lookAtAll(browser, server, alice) {
     await look(browser, "link-unknown");
     await browser.open(`${server.url}/oauth2/authorize`);
     await look(browser, "bad-request");
+    await browser.open(`${server.url}/account/continue?redirect=${encodeURIComponent(REDIRECT)}`);
+    await look(browser, "continue");
+    await browser.open(`${server.url}/account/confirm?session=unknown`);
+    await look(browser, "confirm-unknown");
 }
 
 if (hasChromium()) {
@@ -72,6 +76,10 @@ if (hasChromium()) {
                 const address = await oauth.generateAuthorizationCodeGrantUrl("the state", REDIRECT);
                 await browser.open(address);
                 await look(browser, "login");
+                assert.equal(await browser.value("document.querySelector('a.button').innerText"), "Anmelden mit Amt & Co");
+                await browser.open(`${server.url}/account/sso/kc`);
+                await look(browser, "provider-away");
+                await browser.open(address);
                 await browser.send({ name: "alice", password: "wrong" });
                 await look(browser, "login-wrong");
                 await browser.send({ name: "alice", password: PASSWORD });

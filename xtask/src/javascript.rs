@@ -1,4 +1,5 @@
-//! The test with matrix-js-sdk: needs Node 22, which Debian 12 does not have.
+//! The test with matrix-js-sdk: needs Node 22, which Debian 12 does not have, and Chromium for the
+//! pages that people see.
 
 use std::{
     fs,
@@ -29,6 +30,9 @@ pub fn run(dirs: &Dirs) -> Result<Outcome> {
     if progress::output_of("npm", &["--version"]).is_none() {
         system::install(&["nodejs", "npm"])?;
     }
+    if !has_chromium() {
+        system::install(&["chromium"])?;
+    }
     let node = node(dirs)?;
     let mut npm = Command::new("npm");
     npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder);
@@ -39,6 +43,12 @@ pub fn run(dirs: &Dirs) -> Result<Outcome> {
         .env("BLAUPAUSE_BIN", dirs.server(false));
     progress::run_tests(&mut test, "the test with matrix-js-sdk")?;
     Ok(Outcome::Passed)
+}
+
+/// Whether there is a browser in which the pages are tested; `CHROMIUM` may name one.
+fn has_chromium() -> bool {
+    let program = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
+    progress::output_of(&program, &["--version"]).is_some()
 }
 
 /// The system's Node if it is new enough, else one in the cache.

@@ -39,6 +39,8 @@ cargo xtask COMMAND
   bench [ARG ...]
         The benchmark, in a release build. --engine postgres measures that engine, on a private
         cluster of its own.
+  api-docs
+        Write docs/reference/api.md anew, from the routes in the code.
   prepare
         Install what a build lacks and build RocksDB's library, once per version.
   env
@@ -99,6 +101,14 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             if let Outcome::Skipped(why) = ci::failover(&dirs, &tools)? {
                 bail!("{why}");
             }
+        }
+        "api-docs" => {
+            let tools = Tools::prepare(&dirs)?;
+            let mut cargo = tools.cargo();
+            cargo.args(["test", "--package", "blaupause-api", "--test", "it", "api_docs"]);
+            cargo.env("BLAUPAUSE_WRITE_DOCS", "1");
+            progress::run(&mut cargo, "writing the list of what is served")?;
+            println!("\nwritten: docs/reference/api.md");
         }
         "prepare" => {
             Tools::prepare(&dirs)?;

@@ -1,4 +1,5 @@
-//! What a build needs from the system: libclang for RocksDB's bindings and a C++ compiler.
+//! What a build needs from the system: libclang for RocksDB's bindings, a C++ compiler, and make for
+//! jemalloc.
 //! On Debian and its relatives it is installed, elsewhere the packages are named.
 
 use std::{
@@ -23,6 +24,9 @@ pub fn ensure(root: &Path) -> Result<()> {
     }
     if !has_compiler() {
         missing.push("g++");
+    }
+    if progress::output_of("make", &["--version"]).is_none() {
+        missing.push("make");
     }
     install(&missing)
 }
@@ -119,11 +123,12 @@ fn advice(packages: &[&str]) -> String {
     format!(
         "I know how to install packages on Debian and Ubuntu only. Please install what they call \
          {}, and start again. Elsewhere:
-  Fedora, RHEL      clang-devel gcc-c++ nodejs npm postgresql-server
-  openSUSE          clang-devel gcc-c++ nodejs npm postgresql-server
-  Arch              clang gcc nodejs npm postgresql
-  Alpine            clang-dev g++ nodejs npm postgresql
+  Fedora, RHEL      clang-devel gcc-c++ make nodejs npm chromium postgresql-server
+  openSUSE          clang-devel gcc-c++ make nodejs npm chromium postgresql-server
+  Arch              clang gcc make nodejs npm chromium postgresql
+  Alpine            clang-dev g++ make nodejs npm chromium postgresql
   macOS             xcode-select --install; brew install llvm node, and set LIBCLANG_PATH
+A browser elsewhere than `chromium` in PATH: set CHROMIUM
 PostgreSQL's programs elsewhere than in /usr/lib/postgresql: set BLAUPAUSE_POSTGRES_BIN",
         packages.join(", ")
     )

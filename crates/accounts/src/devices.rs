@@ -7,8 +7,10 @@ use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 
 use crate::{
     ATTEMPTS_MAX, Accounts, AccountsError, LastSeen,
+    dehydrated::is_dehydrated,
     oauth::rows::OAuthSessionRow,
-    rows::{DeviceRow, LastSeenRow, TokenHash, TokenRow},
+    origin::{self, Opened},
+    rows::{DehydratedRow, DeviceRow, LastSeenRow, TokenHash, TokenRow},
 };
 
 /// Devices of one user. Beyond that nobody can sign in until some are removed.
@@ -33,7 +35,8 @@ pub struct DeviceInfo {
 pub type DeviceNames = BTreeMap<OwnedDeviceId, Option<String>>;
 
 impl Accounts {
-    /// The devices of a local user, in order of their ids. One read.
+    /// The devices of a local user, in order of their ids, without the dehydrated one, which is no
+    /// session (MSC3814). One read.
     ///
     /// # Errors
     /// The store failed.
@@ -42,9 +45,14 @@ impl Accounts {
         let mut want = ReadSet::new();
         let devices = want.prefix::<DeviceRow>(part, &(), Order::Forward, DEVICES_MAX);
         let seen = want.prefix::<LastSeenRow>(part, &(), Order::Forward, 2 * DEVICES_MAX);
+        let dehydrated = want.get::<DehydratedRow>(part, &());
         let got = want.run(self.data()).await?;
+        let dehydrated = got.one(dehydrated)?.map(|row| row.value);
         let mut seen: BTreeMap<_, _> = got.many(seen)?.rows.into_iter().collect();
-        let devices = got.many(devices)?.rows.into_iter().map(|(device_id, row)| {
+        let devices = got.many(devices)?.rows.into_iter();
+        let devices =
+            devices.filter(|(device, row)| !is_dehydrated(dehydrated.as_ref(), device, &row.value));
+        let devices = devices.map(|(device_id, row)| {
             let stored = seen.remove(&device_id).map(|row| row.value.into());
             DeviceInfo {
                 last_seen: self.pending_last_seen(user, &device_id).or(stored),
@@ -190,8 +198,14 @@ impl Accounts {
         // The same device twice would be a precondition twice.
         let devices: std::collections::BTreeSet<_> = devices.iter().filter(fits).collect();
         for _ in 0..ATTEMPTS_MAX {
-            let rows = devices.iter().map(|device| (part, *device));
-            let rows = self.data().get_many::<DeviceRow>(rows).await?;
+            let mut want = ReadSet::new();
+            let slots: Vec<_> =
+                devices.iter().map(|device| want.get::<DeviceRow>(part, *device)).collect();
+            let dehydrated = want.get::<DehydratedRow>(part, &());
+            let got = want.run(self.data()).await?;
+            let rows = slots.into_iter().map(|slot| got.one(slot));
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            let dehydrated = got.one(dehydrated)?;
             let mut write = Write::new(part);
             let mut ended: Vec<TokenHash> = Vec::new();
             for (device, row) in devices.iter().zip(rows) {
@@ -200,11 +214,18 @@ impl Accounts {
                 write.del::<DeviceRow>(part, device);
                 write.del::<LastSeenRow>(part, device);
                 write.del::<OAuthSessionRow>(part, device);
+                origin::put(&mut write, part, Opened::Device(device), None);
                 for token in row.value.tokens {
                     write.del::<TokenRow>(part, &token);
                     ended.push(token);
                 }
                 self.forget_last_seen(user, device);
+            }
+            if let Some(row) = dehydrated
+                && devices.contains(&row.device_id)
+            {
+                write.require_version::<DehydratedRow>(part, &(), row.version);
+                write.del::<DehydratedRow>(part, &());
             }
             if write.is_empty() {
                 return Ok(());

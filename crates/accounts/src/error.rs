@@ -1,5 +1,7 @@
 use blaupause_data::DataError;
 
+use crate::PasswordFlaw;
+
 /// Why something about an account was not done. The texts may be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountsError {
@@ -34,6 +36,15 @@ pub enum AccountsError {
     /// The name belongs to an application service.
     #[error("this user name is reserved")]
     Exclusive,
+    /// An application service may not act as this user.
+    #[error("this user is not in a namespace of the application service")]
+    OutsideNamespace,
+    /// An application service may act as this user, but there is none.
+    #[error("the application service has not registered this user")]
+    NotRegistered,
+    /// The user whom an application service acts as has no such device.
+    #[error("the user has no such device")]
+    MasqueradeDevice,
     /// Nobody may register, or not this way.
     #[error("registration is not open")]
     RegistrationClosed,
@@ -49,6 +60,21 @@ pub enum AccountsError {
     /// The password is not good enough.
     #[error("weak password: {0}")]
     WeakPassword(&'static str),
+    /// The password is not what the operator's rules ask for.
+    #[error("weak password: {0}")]
+    PasswordFlaw(PasswordFlaw),
+    /// The mail address is somebody's already.
+    #[error("this mail address is in use")]
+    AddressInUse,
+    /// Addresses of this domain are not taken.
+    #[error("mail addresses of this domain are not allowed here")]
+    AddressDenied,
+    /// Nobody has shown that the address is theirs, or it is too long ago, or used up.
+    #[error("the mail address has not been confirmed")]
+    AddressUnproved,
+    /// There is no account without a mail address.
+    #[error("a confirmed mail address is needed")]
+    AddressNeeded,
     /// A value that cannot be.
     #[error("invalid value: {0}")]
     Invalid(&'static str),

@@ -46,6 +46,7 @@ impl From<StoredLastSeen> for LastSeen {
 impl Accounts {
     /// Note that a session is in use. Cheap: to be called for every request.
     pub fn note_use(&self, session: &Session, address: Option<&str>, user_agent: Option<&str>) {
+        let Some(device) = &session.device_id else { return };
         let now = self.now_ms();
         if !session.take_note(now, millis(NOTED_EVERY)) {
             return;
@@ -57,7 +58,7 @@ impl Accounts {
         };
         let mut pending = self.0.last_seen.0.lock();
         if pending.len() < PENDING_MAX {
-            pending.insert(Self::device_key(&session.user_id, &session.device_id), seen);
+            pending.insert(Self::device_key(&session.user_id, device), seen);
         }
     }
 

@@ -15,18 +15,24 @@
 //! `registration.rs`; [`rows`] says what is stored.
 
 mod account_data;
+mod appservices;
 mod cache;
+mod dehydrated;
 mod devices;
 mod directory;
+mod email;
 mod error;
 mod failed_logins;
 mod filters;
 mod housekeeping;
 mod ignored;
+mod invites;
 mod last_seen;
 mod names;
 mod oauth;
 mod openid;
+mod origin;
+mod password_rules;
 mod presence;
 mod profile;
 mod registration;
@@ -40,16 +46,27 @@ mod tags;
 mod tokens;
 mod users;
 
-use std::{collections::HashSet, num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use blaupause_data::{Change, Data, Part};
 use ruma::{OwnedUserId, UserId, api::client::filter::FilterDefinition};
 
 pub use account_data::{AccountDatum, Scope};
+pub use appservices::{
+    AppService, AppServices, Encryption, Ephemeral, Namespace, Namespaces, ServiceRegistration,
+    Twice,
+};
+pub use dehydrated::{Dehydrated, DelDehydrated};
 pub use devices::{DeviceInfo, DeviceNames};
 pub use directory::{FoundUser, SearchUsers, UsersFound};
+pub use email::{
+    AskedProof, EmailAddress, EmailDomains, OpenedProof, OwnedAddress, ProofPurpose, ProvedAddress,
+    ShownProof,
+};
 pub use error::AccountsError;
 pub use failed_logins::FailedLogins;
+pub use ignored::Unwanted;
+pub use invites::{InviteAnswer, InviteRules};
 pub use last_seen::LastSeen;
 pub use oauth::{
     ApplicationKind, AuthorizationRequest, Browser, Challenge, Client, ClientMetadata, DeviceGrant,
@@ -57,12 +74,14 @@ pub use oauth::{
     ResponseMode, ReturnAddress, TokenOwner, normal_user_code,
 };
 pub use openid::OpenIdToken;
+pub use origin::Origin;
+pub use password_rules::{PasswordFlaw, PasswordRules};
 pub use presence::{Here, Presence, PresenceStatus};
 pub use profile::Profile;
-pub use registration::{Registered, Registration};
+pub use registration::{Newcomer, Registered, Registration};
 pub use registration_tokens::{NewRegistrationToken, RegistrationTokenInfo};
 pub use secret::Secret;
-pub use settings::{Argon2Cost, RegistrationMode, ReservedNames, Settings};
+pub use settings::{Argon2Cost, RegistrationMode, Settings};
 pub use signin::{Issued, LoginToken, SignIn};
 pub use tokens::Session;
 pub use users::{AccountInfo, NewAccount};
@@ -78,8 +97,8 @@ use shared_secret::Nonces;
 const SESSIONS_CACHED_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zero");
 /// Users whose device names are kept in memory (about 500 bytes each).
 const DEVICE_NAMES_CACHED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).expect("not zero");
-/// Users whose ignore list is kept in memory (mostly empty).
-const IGNORED_CACHED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
+/// Users of whom it is kept in memory whom they ignore (mostly nobody).
+const UNWANTED_CACHED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
 /// Filters kept in memory (about 1 kB each).
 const FILTERS_CACHED_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 
@@ -95,7 +114,7 @@ struct Inner {
     settings: Settings,
     sessions: Cache<TokenHash, Arc<Session>>,
     device_names: Cache<OwnedUserId, Arc<DeviceNames>>,
-    ignored: Cache<OwnedUserId, Arc<HashSet<OwnedUserId>>>,
+    unwanted: Cache<OwnedUserId, Arc<Unwanted>>,
     filters: Cache<(OwnedUserId, u64), Arc<FilterDefinition>>,
     last_seen: LastSeenTable,
     nonces: Nonces,
@@ -120,7 +139,7 @@ impl Accounts {
             settings,
             sessions: Cache::new(SESSIONS_CACHED_MAX),
             device_names: Cache::new(DEVICE_NAMES_CACHED_MAX),
-            ignored: Cache::new(IGNORED_CACHED_MAX),
+            unwanted: Cache::new(UNWANTED_CACHED_MAX),
             filters: Cache::new(FILTERS_CACHED_MAX),
             last_seen: LastSeenTable::default(),
             nonces: Nonces::default(),
@@ -163,10 +182,10 @@ impl Inner {
     fn forget(&self, change: &Change) {
         match change {
             Change::Devices { user } => self.device_names.forget(user),
-            Change::AccountData { user, room: None } => self.ignored.forget(user),
+            Change::AccountData { user, room: None } => self.unwanted.forget(user),
             Change::Deactivated { user } => {
                 self.device_names.forget(user);
-                self.ignored.forget(user);
+                self.unwanted.forget(user);
                 self.filters.forget_where(|(of, _), _| of == user);
                 self.presence.forget(user);
             }

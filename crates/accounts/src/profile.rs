@@ -97,22 +97,29 @@ impl Accounts {
         name: &ProfileFieldName,
         value: &Value,
     ) -> Result<(), AccountsError> {
-        check_key(name)?;
-        let text = match name {
-            ProfileFieldName::DisplayName => Some(display_name(value)?),
-            ProfileFieldName::AvatarUrl => Some(avatar_url(value)?),
-            ProfileFieldName::TimeZone if !value.is_string() => {
-                return Err(AccountsError::Invalid("m.tz must be a string"));
+        let field = NewField::checked(name, value)?;
+        self.change_profile(user, |profile| field.put(profile)).await
+    }
+
+    /// Set many fields at once (MSC4133). `replace`: all others are removed.
+    ///
+    /// # Errors
+    /// As for [`Self::set_profile_field`]; then no field is changed.
+    pub async fn set_profile_fields(
+        &self,
+        user: &UserId,
+        fields: &serde_json::Map<String, Value>,
+        replace: bool,
+    ) -> Result<(), AccountsError> {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| NewField::checked(&ProfileFieldName::from(name.as_str()), value));
+        let fields = fields.collect::<Result<Vec<_>, _>>()?;
+        self.change_profile(user, |profile| {
+            if replace {
+                *profile = StoredProfile::default();
             }
-            _ => None,
-        };
-        let json = value.to_string();
-        self.change_profile(user, |profile| match name {
-            ProfileFieldName::DisplayName => profile.display_name = text.clone().flatten(),
-            ProfileFieldName::AvatarUrl => profile.avatar_url = text.clone().flatten(),
-            other => {
-                profile.fields.insert(other.as_str().to_owned(), json.clone());
-            }
+            fields.iter().for_each(|field| field.put(profile));
         })
         .await
     }
@@ -184,6 +191,38 @@ impl Accounts {
             }
         }
         Err(AccountsError::Busy)
+    }
+}
+
+/// A value that a field may have.
+enum NewField {
+    DisplayName(Option<String>),
+    AvatarUrl(Option<String>),
+    /// Name and JSON.
+    Other(String, String),
+}
+
+impl NewField {
+    fn checked(name: &ProfileFieldName, value: &Value) -> Result<Self, AccountsError> {
+        check_key(name)?;
+        Ok(match name {
+            ProfileFieldName::DisplayName => Self::DisplayName(display_name(value)?),
+            ProfileFieldName::AvatarUrl => Self::AvatarUrl(avatar_url(value)?),
+            ProfileFieldName::TimeZone if !value.is_string() => {
+                return Err(AccountsError::Invalid("m.tz must be a string"));
+            }
+            other => Self::Other(other.as_str().to_owned(), value.to_string()),
+        })
+    }
+
+    fn put(&self, profile: &mut StoredProfile) {
+        match self {
+            Self::DisplayName(name) => profile.display_name.clone_from(name),
+            Self::AvatarUrl(url) => profile.avatar_url.clone_from(url),
+            Self::Other(name, json) => {
+                profile.fields.insert(name.clone(), json.clone());
+            }
+        }
     }
 }
 

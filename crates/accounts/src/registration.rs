@@ -6,7 +6,7 @@ use blaupause_data::{Change, DIRECTORY, DataError, Write};
 use ruma::{OwnedUserId, UserId};
 
 use crate::{
-    ATTEMPTS_MAX, Accounts, AccountsError, Issued, RegistrationMode, Secret, SignIn,
+    ATTEMPTS_MAX, Accounts, AccountsError, Issued, ProvedAddress, RegistrationMode, Secret, SignIn,
     names::{Chosen, new_user_id},
     rows::{
         AccountRow, LocalUserRow, ProfileRow, RegistrationTokenRow, StoredAccount, StoredLocalUser,
@@ -28,6 +28,8 @@ pub struct Registration {
     pub guest: bool,
     /// The registration token that was accepted; one of its uses is taken.
     pub token: Option<String>,
+    /// A mail address that the person has proved to be theirs.
+    pub email: Option<ProvedAddress>,
 }
 
 /// An account was made.
@@ -36,6 +38,22 @@ pub struct Registered {
     pub user_id: OwnedUserId,
     /// The new session, if one was wanted.
     pub issued: Option<Issued>,
+}
+
+/// Somebody for whom an account is made because others vouch for them.
+#[derive(Clone, Debug, Default)]
+pub struct Newcomer {
+    pub localpart: String,
+    /// At first; `None`: the local part. Must not be longer than a display name may be.
+    pub display_name: Option<String>,
+}
+
+/// What is written with an account.
+#[derive(Clone, Copy)]
+struct More<'m> {
+    display_name: Option<&'m str>,
+    email: Option<&'m ProvedAddress>,
+    also: &'m (dyn Fn(&mut Write) + Sync),
 }
 
 /// What an account will be.
@@ -61,7 +79,7 @@ impl Accounts {
 
     fn free_user_id(&self, username: &str) -> Result<OwnedUserId, AccountsError> {
         let user = new_user_id(username, self.data().server_name(), Chosen::Freely)?;
-        if self.settings().reserved_names.contains(&user) {
+        if self.services().keep_user_from(None, &user) {
             return Err(AccountsError::Exclusive);
         }
         Ok(user)
@@ -75,10 +93,12 @@ impl Accounts {
         if password.len() > password::BYTES_MAX {
             return Err(AccountsError::WeakPassword("it has more than 512 bytes"));
         }
-        if password.chars().count() < self.settings().password_length_min.max(1) {
-            return Err(AccountsError::WeakPassword("it is too short"));
+        let is_short = password.chars().count() < self.settings().password_length_min.max(1);
+        match self.settings().password_rules {
+            Some(rules) => rules.check(password, is_short).map_err(AccountsError::PasswordFlaw),
+            None if is_short => Err(AccountsError::WeakPassword("it is too short")),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Make an account for a person who registers, in one batch with their first session.
@@ -107,8 +127,12 @@ impl Accounts {
         if wanted.password.is_none() {
             return Err(AccountsError::WeakPassword("there is none"));
         }
+        if self.settings().email_needed && wanted.email.is_none() {
+            return Err(AccountsError::AddressNeeded);
+        }
         let plan = Plan { user_id, admin: false, guest: false, token: wanted.token };
-        self.add_account(plan, wanted.password, wanted.sign_in).await
+        let more = More { display_name: None, email: wanted.email.as_ref(), also: &|_| {} };
+        self.add_account_with(plan, wanted.password, wanted.sign_in, more).await
     }
 
     /// A name for somebody who did not choose one: digits for guests, letters for others.
@@ -126,11 +150,43 @@ impl Accounts {
         new_user_id(&name, self.data().server_name(), Chosen::ByServer)
     }
 
+    /// Make an account for somebody whom others vouch for, whether or not registration is open.
+    /// `also` adds to the batch what binds them to it; a precondition of it that does not hold ends
+    /// in [`AccountsError::Busy`].
+    ///
+    /// # Errors
+    /// The name is impossible, reserved or taken, or the store failed.
+    pub async fn create_for(
+        &self,
+        newcomer: &Newcomer,
+        also: &(dyn Fn(&mut Write) + Sync),
+    ) -> Result<OwnedUserId, AccountsError> {
+        let server = self.data().server_name();
+        let user_id = new_user_id(&newcomer.localpart, server, Chosen::ByOperator)?;
+        if self.services().keep_user_from(None, &user_id) {
+            return Err(AccountsError::Exclusive);
+        }
+        let plan = Plan { user_id, admin: false, guest: false, token: None };
+        let more = More { display_name: newcomer.display_name.as_deref(), email: None, also };
+        Ok(self.add_account_with(plan, None, None, more).await?.user_id)
+    }
+
     pub(crate) async fn add_account(
         &self,
         plan: Plan,
         password: Option<Secret>,
         sign_in: Option<SignIn>,
+    ) -> Result<Registered, AccountsError> {
+        let more = More { display_name: None, email: None, also: &|_| {} };
+        self.add_account_with(plan, password, sign_in, more).await
+    }
+
+    async fn add_account_with(
+        &self,
+        plan: Plan,
+        password: Option<Secret>,
+        sign_in: Option<SignIn>,
+        more: More<'_>,
     ) -> Result<Registered, AccountsError> {
         let user = plan.user_id.clone();
         let part = self.part(&user);
@@ -160,7 +216,11 @@ impl Accounts {
             let mut write = Write::new(part);
             write.require_absent::<AccountRow>(part, &());
             write.put_version::<AccountRow>(part, &(), 1, &account);
-            self.add_first_profile(&mut write, &user, plan.guest);
+            self.add_first_profile(&mut write, &user, plan.guest, more.display_name);
+            (more.also)(&mut write);
+            if let Some(email) = more.email {
+                self.claim_address(&mut write, &user, email).await?;
+            }
             if let Some(token) = &plan.token {
                 self.use_registration_token(&mut write, token).await?;
             }
@@ -180,8 +240,14 @@ impl Accounts {
     }
 
     /// Others see the local part until the user chooses a name; searches find it.
-    fn add_first_profile(&self, write: &mut Write, user: &UserId, guest: bool) {
-        let display_name = Some(user.localpart().to_owned());
+    fn add_first_profile(
+        &self,
+        write: &mut Write,
+        user: &UserId,
+        guest: bool,
+        display_name: Option<&str>,
+    ) {
+        let display_name = Some(display_name.unwrap_or(user.localpart()).to_owned());
         let profile = StoredProfile { display_name: display_name.clone(), ..Default::default() };
         write.put_version::<ProfileRow>(self.part(user), &(), 1, &profile);
         if !guest {

@@ -60,6 +60,19 @@ pub struct StoredDevice {
 }
 
 row! {
+    /// A user's dehydrated device (MSC3814).
+    pub DehydratedRow: Usr b'H' Versioned, () => StoredDehydrated
+}
+
+/// The dehydrated device; it has a [`DeviceRow`], too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredDehydrated {
+    pub device_id: OwnedDeviceId,
+    /// The encrypted device, a JSON object.
+    pub data: String,
+}
+
+row! {
     /// When and from where a device was last seen.
     pub LastSeenRow: Usr b'D' Plain, OwnedDeviceId => StoredLastSeen
 }
@@ -114,6 +127,11 @@ row! {
     /// Tokens for one login on another device; the value is when they end. The version is 1 as
     /// long as the token exists: using it requires that.
     pub(crate) LoginTokenRow: Idx b'L' Versioned, TokenHash => u64
+}
+
+row! {
+    /// Where something came from that is used to sign in, by kind and name; see `origin.rs`.
+    pub(crate) OriginRow: Usr b'I' Plain, (u8, String) => crate::Origin
 }
 
 row! {

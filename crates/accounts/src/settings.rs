@@ -1,10 +1,8 @@
 //! What the operator decides.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use ruma::UserId;
-
-use crate::{FailedLogins, Secret};
+use crate::{AppServices, EmailDomains, FailedLogins, PasswordRules, Secret};
 
 /// Settings of this domain; `Default` is fit for production.
 #[derive(Clone, Debug)]
@@ -16,12 +14,18 @@ pub struct Settings {
     pub registration_shared_secret: Option<Secret>,
     /// Whether clients may register as guests.
     pub guests: bool,
-    /// Names that belong to application services.
-    pub reserved_names: ReservedNames,
+    /// The application services; some names are theirs alone.
+    pub services: AppServices,
     /// Whether people sign in with a password kept here.
     pub password_login: bool,
     /// Characters of a new password.
     pub password_length_min: usize,
+    /// What else a new password needs; `None`: nothing.
+    pub password_rules: Option<PasswordRules>,
+    /// Domains whose mail addresses are taken.
+    pub email_domains: EmailDomains,
+    /// Whether nobody registers without a mail address.
+    pub email_needed: bool,
     pub argon2: Argon2Cost,
     /// Wrong passwords per account; `None`: any number.
     pub failed_logins: Option<FailedLogins>,
@@ -42,9 +46,12 @@ impl Default for Settings {
             registration_tokens: Vec::new(),
             registration_shared_secret: None,
             guests: false,
-            reserved_names: ReservedNames::default(),
+            services: AppServices::default(),
             password_login: true,
             password_length_min: 8,
+            password_rules: None,
+            email_domains: EmailDomains::default(),
+            email_needed: false,
             argon2: Argon2Cost::default(),
             failed_logins: Some(FailedLogins { per_second: 0.1, burst: 5 }),
             access_token_lifetime: Duration::from_secs(5 * 60),
@@ -79,32 +86,5 @@ pub struct Argon2Cost {
 impl Default for Argon2Cost {
     fn default() -> Self {
         Self { memory_kib: 64 * 1024, passes: 3, lanes: 1 }
-    }
-}
-
-/// Says whether a name is kept from ordinary users. Nothing is reserved by default.
-#[derive(Clone)]
-pub struct ReservedNames(Arc<dyn Fn(&UserId) -> bool + Send + Sync>);
-
-impl ReservedNames {
-    /// Names for which the function says yes.
-    pub fn new(is_reserved: impl Fn(&UserId) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(is_reserved))
-    }
-
-    pub(crate) fn contains(&self, user: &UserId) -> bool {
-        (self.0)(user)
-    }
-}
-
-impl Default for ReservedNames {
-    fn default() -> Self {
-        Self::new(|_| false)
-    }
-}
-
-impl fmt::Debug for ReservedNames {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ReservedNames")
     }
 }

@@ -8,9 +8,10 @@ use blaupause_data::{DataError, Found, ReadSet, Write};
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 
 use crate::{
-    ATTEMPTS_MAX, Accounts, AccountsError, Secret, Session,
+    ATTEMPTS_MAX, Accounts, AccountsError, Origin, Secret, Session,
+    origin::{self, Opened},
     registration::millis,
-    rows::{AccountRow, DeviceRow, LoginTokenRow, StoredAccount},
+    rows::{AccountRow, DeviceRow, LoginTokenRow, OriginRow, StoredAccount},
     secret::TokenKind,
 };
 use password::Verdict;
@@ -29,6 +30,8 @@ pub struct SignIn {
     pub device_name: Option<String>,
     /// The client can refresh: it gets an access token that ends soon and a refresh token.
     pub refresh: bool,
+    /// Who vouched for the person; `None`: this server knows them.
+    pub origin: Option<Origin>,
 }
 
 /// A new session.
@@ -122,6 +125,7 @@ impl Accounts {
             let mut want = ReadSet::new();
             let token = want.get::<LoginTokenRow>(part, &hash);
             let account = want.get::<AccountRow>(part, &());
+            let origin = want.get::<OriginRow>(part, &Opened::Login(&hash).key());
             let got = want.run(self.data()).await?;
             let ends = got.one(token)?;
             let account = got.one(account)?.filter(|_| ends.is_some());
@@ -129,11 +133,14 @@ impl Accounts {
             if ends.is_none_or(|ends| ends.value <= self.now_ms()) {
                 return Err(AccountsError::WrongLoginToken);
             }
+            let origin = got.one(origin)?.map(|found| found.value);
+            let how = SignIn { origin, ..how.clone() };
             let used = |write: &mut Write| {
                 write.require_version::<LoginTokenRow>(part, &hash, 1);
                 write.del::<LoginTokenRow>(part, &hash);
+                origin::put(write, part, Opened::Login(&hash), None);
             };
-            match self.open_session(&account, None, how, used).await {
+            match self.open_session(&account, None, &how, used).await {
                 Err(AccountsError::Data(DataError::Conflict { .. })) => {}
                 done => return done,
             }
@@ -141,11 +148,31 @@ impl Accounts {
         Err(AccountsError::Busy)
     }
 
-    /// A token with which the user signs in on another device.
+    /// Sign in somebody whom others vouch for: `how.origin` says who.
     ///
     /// # Errors
-    /// The store failed.
-    pub async fn login_token(&self, user: &UserId) -> Result<LoginToken, AccountsError> {
+    /// The account is unknown, deactivated or locked, or the store failed.
+    pub async fn sign_in_as(&self, user: &UserId, how: &SignIn) -> Result<Issued, AccountsError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let account = self.stored_account(user).await?.ok_or(AccountsError::UserUnknown)?;
+            match self.open_session(&account, None, how, |_| {}).await {
+                Err(AccountsError::Data(DataError::Conflict { .. })) => {}
+                done => return done,
+            }
+        }
+        Err(AccountsError::Busy)
+    }
+
+    /// A token with which the user signs in on another device. `origin`: where the session came
+    /// from in which they ask for it.
+    ///
+    /// # Errors
+    /// There are too many, or the store failed.
+    pub async fn login_token(
+        &self,
+        user: &UserId,
+        origin: Option<&Origin>,
+    ) -> Result<LoginToken, AccountsError> {
         let part = self.part(user);
         let now = self.now_ms();
         let mut write = Write::new(part);
@@ -156,10 +183,14 @@ impl Accounts {
         }
         for (old, _) in page.rows.iter().filter(|(_, ends)| ends.value <= now) {
             write.del::<LoginTokenRow>(part, old);
+            origin::put(&mut write, part, Opened::Login(old), None);
         }
         let (text, hash) = TokenKind::Login.make(self.data().env(), part);
         let ends = now + millis(LOGIN_TOKEN_LIFETIME);
         write.put_version::<LoginTokenRow>(part, &hash, 1, &ends);
+        if origin.is_some() {
+            origin::put(&mut write, part, Opened::Login(&hash), origin);
+        }
         self.data().commit(write).await?;
         Ok(LoginToken { token: Secret::new(text), expires_in: LOGIN_TOKEN_LIFETIME })
     }
@@ -206,6 +237,7 @@ impl Accounts {
     /// # Errors
     /// The store failed.
     pub async fn sign_out(&self, session: &Session) -> Result<(), AccountsError> {
-        self.delete_devices(&session.user_id, std::slice::from_ref(&session.device_id)).await
+        let devices: Vec<_> = session.device_id.iter().cloned().collect();
+        self.delete_devices(&session.user_id, &devices).await
     }
 }

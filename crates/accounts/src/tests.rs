@@ -2,6 +2,7 @@
 
 mod account_data;
 mod accounts;
+mod appservices;
 mod directory;
 mod oauth;
 mod refresh;

@@ -20,6 +20,7 @@ use crate::{
     ATTEMPTS_MAX, Accounts, AccountsError, Issued, Secret, SignIn,
     devices::{check_device_id, device_name},
     oauth::rows::OAuthSessionRow,
+    origin::{self, Opened},
     registration::millis,
     rows::{
         AccountRow, DeviceRow, StoredAccount, StoredDevice, StoredToken, StoredTokenKind,
@@ -43,7 +44,8 @@ pub(crate) struct Grant<'g> {
 #[derive(Debug)]
 pub struct Session {
     pub user_id: OwnedUserId,
-    pub device_id: OwnedDeviceId,
+    /// `None` only for application services, which may act without a device.
+    pub device_id: Option<OwnedDeviceId>,
     pub is_guest: bool,
     /// Server administrator.
     pub is_admin: bool,
@@ -263,6 +265,7 @@ impl Accounts {
         for token in &ended {
             write.del::<TokenRow>(part, token);
         }
+        origin::put(write, part, Opened::Device(&device_id), how.origin.as_ref());
         match grant {
             Some(grant) => self.put_oauth_session(write, part, &device_id, grant),
             None => write.del::<OAuthSessionRow>(part, &device_id),
@@ -356,7 +359,7 @@ impl NewTokens {
 fn session_of(account: &StoredAccount, token: &StoredToken) -> Session {
     Session {
         user_id: account.user_id.clone(),
-        device_id: token.device.clone(),
+        device_id: Some(token.device.clone()),
         is_guest: account.guest,
         is_admin: account.admin,
         is_suspended: account.suspended,
@@ -367,6 +370,21 @@ fn session_of(account: &StoredAccount, token: &StoredToken) -> Session {
 }
 
 impl Session {
+    /// A service acts as somebody. It is no session of a person: nothing ends it but the account,
+    /// and it has no rights of an administrator.
+    pub(crate) fn of_service(account: &StoredAccount, device_id: Option<OwnedDeviceId>) -> Self {
+        Self {
+            user_id: account.user_id.clone(),
+            device_id,
+            is_guest: false,
+            is_admin: false,
+            is_suspended: account.suspended,
+            is_locked: account.locked,
+            expires_ms: None,
+            noted_ms: AtomicU64::new(0),
+        }
+    }
+
     /// Whether so much time has passed that the device's use should be noted again; if so, the
     /// caller does it.
     pub(crate) fn take_note(&self, now_ms: u64, every_ms: u64) -> bool {

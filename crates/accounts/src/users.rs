@@ -9,8 +9,8 @@ use crate::{
     oauth::rows::{AuthCodeRow, BrowserRow, OAuthSessionRow, ResetRow},
     registration::Plan,
     rows::{
-        AccountDataRow, AccountRow, DeviceRow, FilterRow, LastSeenRow, LocalUserRow, LoginTokenRow,
-        OpenIdRow, ProfileRow, StoredAccount, TokenRow,
+        AccountDataRow, AccountRow, DehydratedRow, DeviceRow, FilterRow, LastSeenRow, LocalUserRow,
+        LoginTokenRow, OpenIdRow, OriginRow, ProfileRow, StoredAccount, TokenRow,
     },
 };
 
@@ -160,13 +160,16 @@ impl Accounts {
             write.del_prefix::<LoginTokenRow>(part, &());
             write.del_prefix::<OpenIdRow>(part, &());
             write.del_prefix::<DeviceRow>(part, &());
+            write.del::<DehydratedRow>(part, &());
             write.del_prefix::<OAuthSessionRow>(part, &());
             write.del_prefix::<AuthCodeRow>(part, &());
             write.del_prefix::<BrowserRow>(part, &());
+            write.del_prefix::<OriginRow>(part, &());
             write.del::<ResetRow>(part, &());
             write.del_prefix::<LastSeenRow>(part, &());
             write.del_prefix::<AccountDataRow>(part, &());
             write.del_prefix::<FilterRow>(part, &());
+            self.release_all_addresses(&mut write, user).await?;
             write.del::<ProfileRow>(part, &());
             write.del::<LocalUserRow>(DIRECTORY, &user.localpart().to_owned());
             write.change(&Change::Devices { user: user.to_owned() });

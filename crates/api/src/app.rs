@@ -2,18 +2,20 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use blaupause_accounts::Accounts;
+use blaupause_accounts::{Accounts, Secret};
 use blaupause_data::Data;
 use blaupause_e2ee::E2ee;
-use blaupause_media::Media;
-use blaupause_notify::Notify;
+use blaupause_media::{Media, Previews};
+use blaupause_notify::{Notify, Services};
 use blaupause_rooms::Rooms;
+use blaupause_sso::Sso;
 use blaupause_sync::Sync;
 use ruma::UserId;
+use url::Url;
 
 use crate::{
-    ApiError, HttpMetrics, OAuth, RateLimits, User, WellKnown, limits::Limiter, oauth::Places,
-    uia::Uia,
+    ApiError, HttpMetrics, MailProofs, OAuth, RateLimits, User, WellKnown, limits::Limiter,
+    oauth::Places, pages::Proofs, uia::Uia,
 };
 
 /// What operators can set about HTTP.
@@ -23,6 +25,8 @@ pub struct Settings {
     pub well_known: WellKnown,
     /// Requests per second and caller; `None` switches all limits off.
     pub rate_limits: Option<RateLimits>,
+    /// How people prove their mail addresses; `None`: nobody can.
+    pub mail: Option<MailProofs>,
     /// TURN servers for calls.
     pub turn: Option<Turn>,
     /// Where calls with many people go (MSC4143), the preferred one first.
@@ -33,6 +37,8 @@ pub struct Settings {
     pub publish_rooms: Who,
     /// The OAuth 2.0 server with its pages; `None`: there is none.
     pub oauth: Option<OAuth>,
+    /// Addresses of clients (`m.login.sso`) to which people are sent back without being asked.
+    pub trusted_clients: Vec<Url>,
     /// Files are handed out without sign-in, too (deprecated paths; conformance runs need it).
     pub legacy_media: bool,
     /// Other servers are told that there is nothing for them here.
@@ -57,7 +63,8 @@ impl Who {
     pub(crate) fn must_include(self, user: &User) -> Result<(), ApiError> {
         match self {
             Self::Everyone => Ok(()),
-            Self::Admins if user.is_admin => Ok(()),
+            // The operator installed the application services: bridges make rooms for people.
+            Self::Admins if user.is_admin || user.service.is_some() => Ok(()),
             Self::Admins => Err(ApiError::forbidden("only administrators of this server may")),
             Self::Nobody => Err(ApiError::forbidden("this server does not offer it")),
         }
@@ -82,8 +89,17 @@ impl LiveKit {
 pub struct Turn {
     pub uris: Vec<String>,
     pub ttl_seconds: u64,
-    /// Shared secret with the TURN server (RFC draft "TURN REST API").
-    pub secret: blaupause_accounts::Secret,
+    pub login: TurnLogin,
+}
+
+/// How people show a TURN server that they are ours.
+#[derive(Clone, Debug)]
+pub enum TurnLogin {
+    /// By a name and a password for a while, made from a secret that the TURN server knows (RFC
+    /// draft "TURN REST API").
+    Shared(Secret),
+    /// All by the same name and password.
+    Fixed { username: String, password: Secret },
 }
 
 /// The domains and what HTTP itself keeps.
@@ -95,6 +111,10 @@ pub struct Parts {
     pub media: Media,
     pub sync: Sync,
     pub notify: Notify,
+    pub services: Services,
+    /// Previews of links; `None`: there are none.
+    pub previews: Option<Previews>,
+    pub sso: Sso,
     pub settings: Settings,
     pub metrics: HttpMetrics,
 }
@@ -107,6 +127,8 @@ pub struct Inner {
     parts: Parts,
     pub(crate) uia: Uia,
     pub(crate) limiter: Limiter,
+    /// Who has just shown on a page who they are.
+    pub(crate) proofs: Proofs,
     /// Where devices meet to sign in by a QR code, by the protocol's version.
     pub(crate) rendezvous_2024: Places,
     pub(crate) rendezvous_2025: Places,
@@ -117,9 +139,23 @@ impl App {
     pub fn new(parts: Parts) -> Self {
         let limiter = Limiter::new(parts.data.env().clone(), parts.settings.rate_limits.clone());
         let uia = Uia::new(parts.data.env().clone());
+        let proofs = Proofs::new(parts.data.env().clone());
         let places = || Places::new(parts.data.env().clone());
         let (rendezvous_2024, rendezvous_2025) = (places(), places());
-        Self(Arc::new(Inner { parts, uia, limiter, rendezvous_2024, rendezvous_2025 }))
+        Self(Arc::new(Inner { parts, uia, limiter, proofs, rendezvous_2024, rendezvous_2025 }))
+    }
+
+    /// Where people find the pages for signing in and for their account; `None`: there are none.
+    pub(crate) fn pages_base_url(&self) -> Option<&str> {
+        let oauth = self.settings.oauth.as_ref().map(|oauth| oauth.base_url.as_str());
+        let sso = self.sso.settings();
+        oauth.or((!sso.providers.is_empty()).then_some(sso.base_url.as_str()))
+    }
+
+    /// Whether browsers come by HTTPS, so that cookies can be bound to it.
+    pub(crate) fn has_secure_pages(&self) -> bool {
+        self.pages_base_url().is_some_and(|base| base.starts_with("https://"))
+            || self.settings.mail.as_ref().is_some_and(MailProofs::is_secure)
     }
 
     /// Whether a user belongs to this server.

@@ -33,6 +33,8 @@ where
     pub(crate) raw: Bytes,
     /// Where it came from; `None` only in tests without a network.
     pub(crate) address: Option<ClientAddress>,
+    /// What ruma does not know of the query.
+    pub(crate) query: Option<String>,
 }
 
 impl<R> Call<R>
@@ -57,13 +59,14 @@ where
         let operation = Operation::new(&parts, raw.clone());
         let address = parts.extensions.get::<ClientAddress>().copied();
         let bytes = completed(route(&parts), bytes);
+        let query = parts.uri.query().map(ToOwned::to_owned);
         let request = Request::from_parts(parts, &*bytes);
         let body = R::try_from_http_request(request, &args).map_err(misread)?;
-        Ok(Self { who, body, operation, raw, address })
+        Ok(Self { who, body, operation, raw, address, query })
     }
 }
 
-async fn read_body(parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
+pub(crate) async fn read_body(parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return Ok(Bytes::new());
     }
@@ -74,7 +77,7 @@ async fn read_body(parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
 
 /// Bodies must be JSON objects. An empty one stands for `{}` where the specification's body has
 /// no required field and clients leave it out.
-fn checked_json<'a>(parts: &Parts, raw: &'a Bytes) -> Result<&'a [u8], ApiError> {
+pub(crate) fn checked_json<'a>(parts: &Parts, raw: &'a Bytes) -> Result<&'a [u8], ApiError> {
     match parts.method {
         Method::GET | Method::HEAD | Method::DELETE if raw.is_empty() => Ok(raw),
         Method::POST | Method::PUT | Method::DELETE if raw.is_empty() => {
@@ -103,7 +106,8 @@ fn may_be_empty(route: &str) -> bool {
         "/get_token",
         "/request_token",
     ];
-    const CONTAINS: [&str; 4] = ["/join/", "/knock/", "/receipt/", "/media/v1/create"];
+    const CONTAINS: [&str; 5] =
+        ["/join/", "/knock/", "/receipt/", "/media/v1/create", "/delayed_events/{delay_id}/"];
     ENDS.iter().any(|end| route.ends_with(end)) || CONTAINS.iter().any(|part| route.contains(part))
 }
 
@@ -181,16 +185,21 @@ impl<S: Send + Sync> FromRequestParts<S> for PathParams {
 fn misread(error: FromHttpRequestError) -> ApiError {
     match error {
         FromHttpRequestError::Deserialization(error) => match error {
-            DeserializationError::Json(error) if error.is_data() => {
-                missing(&error).unwrap_or_else(|| ApiError::bad_json(error.to_string()))
-            }
-            DeserializationError::Json(error) => ApiError::not_json(error.to_string()),
+            DeserializationError::Json(error) => misread_json(&error),
             DeserializationError::Utf8(error) => ApiError::not_json(error.to_string()),
             other => missing(&other).unwrap_or_else(|| ApiError::invalid_param(other.to_string())),
         },
         FromHttpRequestError::MethodMismatch { .. } => ApiError::wrong_method(),
         other => ApiError::invalid_param(other.to_string()),
     }
+}
+
+/// What is wrong with a body that was not understood.
+pub(crate) fn misread_json(error: &serde_json::Error) -> ApiError {
+    if !error.is_data() {
+        return ApiError::not_json(error.to_string());
+    }
+    missing(error).unwrap_or_else(|| ApiError::bad_json(error.to_string()))
 }
 
 /// serde tells a missing field from a wrong one by its text alone.

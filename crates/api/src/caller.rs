@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use blaupause_accounts::{AccountsError, Session};
-use http::{HeaderMap, request::Parts};
+use blaupause_accounts::{AccountsError, AppService, Session};
+use http::{HeaderMap, Uri, request::Parts};
 use ruma::{
     DeviceId, OwnedDeviceId, OwnedUserId,
     api::auth_scheme::{
@@ -31,6 +31,8 @@ pub struct User {
     pub is_guest: bool,
     pub is_admin: bool,
     pub session: Arc<Session>,
+    /// The application service that acts in the user's name.
+    pub service: Option<Arc<AppService>>,
     /// The access token, for signing out and for changing the password.
     pub token: Arc<str>,
 }
@@ -39,6 +41,24 @@ impl User {
     /// The device, where the request makes no sense without one.
     pub(crate) fn device(&self) -> Result<&DeviceId, ApiError> {
         self.device_id.as_deref().ok_or_else(|| ApiError::invalid_param("there is no device"))
+    }
+
+    /// Refuse everybody but administrators of this server.
+    pub(crate) fn must_be_admin(&self) -> Result<(), ApiError> {
+        if self.is_admin {
+            Ok(())
+        } else {
+            Err(ApiError::forbidden("only administrators of this server may"))
+        }
+    }
+
+    /// Refuse application services: identity assertion is not for account management (spec:
+    /// application service API, "Identity assertion").
+    pub(crate) fn must_be_person(&self) -> Result<(), ApiError> {
+        match self.service {
+            Some(_) => Err(ApiError::forbidden("application services may not do this")),
+            None => Ok(()),
+        }
     }
 
     /// Refuse everybody but this user (paths that name the user).
@@ -69,18 +89,25 @@ impl Caller for AccessToken {
     type Who = User;
     async fn identify(app: &App, request: &Parts) -> Result<User, ApiError> {
         let token = token_of(request)?.ok_or_else(ApiError::missing_token)?;
-        let session = session_of(app, request, &token).await?;
-        limits::limit_user(app, request, &session.user_id)?;
+        let service = app.accounts.services().by_token(&token).cloned();
+        let session = match &service {
+            Some(service) => masquerade(app, request, service).await?,
+            None => session_of(app, request, &token).await?,
+        };
+        if service.as_ref().is_none_or(|service| service.is_limited(&session.user_id)) {
+            limits::limit_user(app, request, &session.user_id)?;
+        }
         let address = request.extensions.get::<ClientAddress>().map(|at| at.0.to_string());
         let agent = request.headers.get(http::header::USER_AGENT);
         let agent = agent.and_then(|agent| agent.to_str().ok());
         app.accounts.note_use(&session, address.as_deref(), agent);
         let user = User {
             user_id: session.user_id.clone(),
-            device_id: Some(session.device_id.clone()),
+            device_id: session.device_id.clone(),
             is_guest: session.is_guest,
             is_admin: session.is_admin,
             session,
+            service,
             token: token.into(),
         };
         if user.is_guest && !guests::may(request) {
@@ -134,41 +161,109 @@ impl Caller for ServerSignatures {
     }
 }
 
-/// No application services are registered yet.
 impl Caller for AppserviceToken {
     const NEEDS_TOKEN: bool = true;
-    type Who = std::convert::Infallible;
-    async fn identify(_: &App, request: &Parts) -> Result<Self::Who, ApiError> {
-        Err(match token_of(request)? {
-            Some(_) => ApiError::unknown_token(false),
-            None => ApiError::missing_token(),
-        })
+    type Who = Arc<AppService>;
+    async fn identify(app: &App, request: &Parts) -> Result<Self::Who, ApiError> {
+        let token = token_of(request)?.ok_or_else(ApiError::missing_token)?;
+        if let Some(service) = app.accounts.services().by_token(&token) {
+            return Ok(Arc::clone(service));
+        }
+        // People learn that it is not for them; whoever is nobody, that.
+        let session = session_of(app, request, &token).await?;
+        if session.is_guest {
+            return Err(ApiError::guest());
+        }
+        Err(ApiError::forbidden("this is for application services"))
     }
 }
 
-/// Registration and login may be done by an application service; none is registered yet. A client
-/// that still holds a token may sign in again, so only registration refuses one.
+/// Who registers or signs in: a person, or an application service.
+#[derive(Clone, Debug)]
+pub enum Newcomer {
+    /// No token.
+    Person,
+    /// A token that is no application service's.
+    Unknown,
+    Service(Arc<AppService>),
+}
+
+impl Newcomer {
+    /// The service, where only one may (`m.login.application_service`).
+    ///
+    /// # Errors
+    /// 401.
+    pub(crate) fn service(self) -> Result<Arc<AppService>, ApiError> {
+        match self {
+            Self::Service(service) => Ok(service),
+            Self::Person => Err(ApiError::missing_token()),
+            Self::Unknown => Err(ApiError::unknown_token(false)),
+        }
+    }
+}
+
+/// Registration and login may be done by an application service.
 impl Caller for AppserviceTokenOptional {
     const NEEDS_TOKEN: bool = false;
-    type Who = ();
-    async fn identify(_: &App, request: &Parts) -> Result<(), ApiError> {
-        if route(request).ends_with("/register") && token_of(request)?.is_some() {
-            return Err(ApiError::unknown("only application services register with a token"));
-        }
-        Ok(())
+    type Who = Newcomer;
+    async fn identify(app: &App, request: &Parts) -> Result<Newcomer, ApiError> {
+        let Some(token) = token_of(request)? else { return Ok(Newcomer::Person) };
+        let service = app.accounts.services().by_token(&token);
+        Ok(service.map_or(Newcomer::Unknown, |service| Newcomer::Service(Arc::clone(service))))
     }
+}
+
+/// Whom an application service acts as, and from which device (spec: application service API,
+/// "Identity assertion"; the last name is from before that was in the specification).
+#[derive(Deserialize)]
+struct ActsAs {
+    user_id: Option<OwnedUserId>,
+    device_id: Option<OwnedDeviceId>,
+    #[serde(rename = "org.matrix.msc3202.device_id")]
+    old_device_id: Option<OwnedDeviceId>,
+}
+
+/// Names of [`ActsAs`] and of the token, in queries that may have any other name.
+pub(crate) const CALLER_QUERY: [&str; 4] =
+    ["access_token", "user_id", "device_id", "org.matrix.msc3202.device_id"];
+
+async fn masquerade(
+    app: &App,
+    request: &Parts,
+    service: &AppService,
+) -> Result<Arc<Session>, ApiError> {
+    let query = axum::extract::Query::<ActsAs>::try_from_uri(&request.uri);
+    let ActsAs { user_id, device_id, old_device_id } =
+        query.map_err(|_| ApiError::invalid_param("the query names no user or device"))?.0;
+    let device = device_id.or(old_device_id);
+    let session = app.accounts.masquerade(service, user_id.as_deref(), device.as_deref()).await;
+    Ok(session?)
+}
+
+/// The application service that asks and that no rate limit holds up, if one does: for what is
+/// limited before anything else of a request is looked at.
+pub(crate) fn is_unlimited_service(app: &App, headers: &HeaderMap, uri: &Uri) -> bool {
+    let services = app.accounts.services();
+    if services.is_empty() {
+        return false;
+    }
+    let token = token_in(headers, uri).ok().flatten();
+    token.and_then(|token| services.by_token(&token)).is_some_and(|it| !it.is_rate_limited())
 }
 
 /// The access token: from the header, or else from the query (deprecated, still in use).
 fn token_of(request: &Parts) -> Result<Option<String>, ApiError> {
+    token_in(&request.headers, &request.uri)
+}
+
+fn token_in(headers: &HeaderMap, uri: &Uri) -> Result<Option<String>, ApiError> {
     #[derive(Deserialize)]
     struct Query {
         access_token: Option<String>,
     }
-    if let Some(token) = bearer(&request.headers)? {
+    if let Some(token) = bearer(headers)? {
         return Ok(Some(token));
     }
-    let uri = &request.uri;
     let query = axum::extract::Query::<Query>::try_from_uri(uri)
         .map_err(|_| ApiError::invalid_param("the query cannot be read"))?;
     Ok(query.0.access_token.filter(|token| !token.is_empty()))

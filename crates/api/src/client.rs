@@ -2,10 +2,14 @@
 
 mod access;
 pub(crate) mod account;
+pub(crate) mod admin;
 mod alias;
+mod appservice;
 mod backup;
 mod config;
 mod context;
+mod dehydrated_device;
+mod delayed_events;
 pub(crate) mod device;
 mod directory;
 mod discovery;
@@ -32,11 +36,13 @@ mod space;
 mod state;
 mod sync;
 mod tag;
+mod thirdparty;
 mod threads;
 mod to_device;
 mod typing;
-mod uiaa;
+pub(crate) mod uiaa;
 mod user_directory;
+mod voip;
 
 use axum::Router;
 
@@ -45,10 +51,14 @@ use crate::App;
 pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
     for area in [
         account::routes,
+        admin::routes,
         alias::routes,
+        appservice::routes,
         backup::routes,
         config::routes,
         context::routes,
+        dehydrated_device::routes,
+        delayed_events::routes,
         device::routes,
         directory::routes,
         discovery::routes,
@@ -75,11 +85,13 @@ pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
         state::routes,
         sync::routes,
         tag::routes,
+        thirdparty::routes,
         threads::routes,
         to_device::routes,
         typing::routes,
         uiaa::routes,
         user_directory::routes,
+        voip::routes,
     ] {
         router = area(router);
     }

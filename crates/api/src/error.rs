@@ -2,9 +2,11 @@
 
 mod accounts;
 mod e2ee;
+mod mail;
 mod media;
 mod notify;
 mod rooms;
+mod sso;
 mod sync;
 
 use std::fmt;
@@ -13,6 +15,8 @@ use axum::response::{IntoResponse, Response};
 use blaupause_data::DataError;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
+
+pub(crate) use rooms::delayed_failure;
 
 use crate::RequestId;
 

@@ -16,6 +16,8 @@ const ALLOWED: &Allowed = &[
             "/account/whoami",
             "/capabilities",
             "/client/versions",
+            "/delayed_events",
+            "/delayed_events/{}",
             "/devices",
             "/devices/{}",
             "/events",
@@ -58,6 +60,10 @@ const ALLOWED: &Allowed = &[
             // They concern what guests never have, and say so.
             "/account/3pid/bind",
             "/account/3pid/delete",
+            "/delayed_events/{}",
+            "/delayed_events/{}/cancel",
+            "/delayed_events/{}/restart",
+            "/delayed_events/{}/send",
             "/join/{}",
             "/keys/claim",
             "/keys/query",
@@ -75,6 +81,7 @@ const ALLOWED: &Allowed = &[
         &[
             "/devices/{}",
             "/profile/{}/{}",
+            "/rooms/{}/delayed_event/{}/{}",
             "/rooms/{}/send/{}/{}",
             "/rooms/{}/state/{}",
             "/rooms/{}/state/{}/",

@@ -6,7 +6,7 @@
 //!    `pub(crate) async fn <endpoint>(app: App, call: Call<Request>) -> Result<Response, ApiError>`.
 //! 2. One line in `client/<area>.rs`: `.serve(<endpoint>::<endpoint>)`. Method, paths and who may
 //!    call come from ruma's metadata of `Request`. What ruma has no type for, or what is not JSON,
-//!    goes through [`Serve::serve_raw`].
+//!    goes through [`Serve::serve_raw`], or, if it is JSON, `asked::ServeAsked`.
 //! 3. A new domain error gets its code in `error/<domain>.rs`; the match there has no `_` arm.
 //!
 //! A handler never checks whether somebody is signed in: `call.who` is a [`User`] exactly where
@@ -17,6 +17,7 @@
 mod admin;
 mod allowed;
 mod app;
+mod asked;
 mod body;
 mod call;
 mod caller;
@@ -29,6 +30,7 @@ mod guests;
 mod headers;
 mod json;
 mod limits;
+mod mail;
 mod metrics;
 mod oauth;
 mod pages;
@@ -39,13 +41,14 @@ mod suspended;
 mod uia;
 mod wellknown;
 
-pub use app::{App, LiveKit, Parts, Settings, Turn, Who};
+pub use app::{App, LiveKit, Parts, Settings, Turn, TurnLogin, Who};
 pub use call::Call;
-pub use caller::{Caller, User};
+pub use caller::{Caller, Newcomer, User};
 pub use error::ApiError;
 pub use limits::{ClientAddress, RateLimit, RateLimits};
+pub use mail::MailProofs;
 pub use metrics::HttpMetrics;
 pub use oauth::OAuth;
 pub use request_id::{REQUEST_ID, RequestId};
-pub use routes::{Route, Serve, route_table, router};
+pub use routes::{OnlyWith, Route, Serve, route_table, router};
 pub use wellknown::WellKnown;

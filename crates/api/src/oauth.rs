@@ -33,13 +33,6 @@ pub struct OAuth {
     pub base_url: String,
 }
 
-impl OAuth {
-    /// Whether browsers come by HTTPS, so that cookies can be bound to it.
-    pub(crate) fn is_secure(&self) -> bool {
-        self.base_url.starts_with("https://")
-    }
-}
-
 /// How clients learn whether there is OAuth: always there, to say no as well.
 pub(crate) fn open_routes(router: Router<App>) -> Router<App> {
     router.serve(metadata::auth_metadata)
@@ -54,5 +47,5 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
         .serve_raw(Method::POST, "/oauth2/device", device_authorization::device_authorization);
     let router = pages::serve(router, Method::GET, "/oauth2/authorize", authorize::ask);
     let router = pages::serve(router, Method::POST, "/oauth2/authorize", authorize::decide);
-    rendezvous::routes(pages::routes(router))
+    rendezvous::routes(router)
 }

@@ -6,10 +6,12 @@
 //! not made for this browser, and puts the headers on.
 
 mod account;
+pub(crate) mod confirm;
 pub(crate) mod consent;
 mod cross_signing;
 mod date;
 mod deactivate;
+mod email;
 mod forms;
 mod language;
 mod layout;
@@ -18,8 +20,11 @@ mod login;
 mod password;
 mod problem;
 mod profile;
+mod proof;
 mod register;
 mod sessions;
+mod sso;
+pub(crate) mod to_client;
 mod visit;
 
 use std::{future::Future, sync::Arc};
@@ -35,7 +40,9 @@ use maud::{Markup, html};
 
 use crate::{App, Serve};
 
+pub(crate) use language::Language;
 pub(crate) use problem::Problem;
+pub(crate) use proof::Proofs;
 pub(crate) use visit::Visit;
 
 const STYLE: &str = include_str!("pages/style.css");
@@ -43,6 +50,7 @@ const STYLE: &str = include_str!("pages/style.css");
 pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
     for area in [
         account::routes,
+        confirm::routes,
         cross_signing::routes,
         deactivate::routes,
         link::routes,
@@ -51,9 +59,21 @@ pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
         profile::routes,
         register::routes,
         sessions::routes,
+        sso::routes,
+        to_client::routes,
     ] {
         router = area(router);
     }
+    router
+}
+
+/// The page behind the links in mails.
+pub(crate) fn mail_routes(router: Router<App>) -> Router<App> {
+    email::routes(router)
+}
+
+/// What all pages need.
+pub(crate) fn common_routes(router: Router<App>) -> Router<App> {
     router.serve_raw(Method::GET, "/account/style.css", style)
 }
 

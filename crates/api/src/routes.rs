@@ -12,11 +12,12 @@ use axum::{
 };
 use http::{Method, Request};
 use ruma::api::{IncomingRequest, path_builder::PathBuilder};
+use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     ApiError, App, Call, Caller, admin, client, cors, drain, federation, headers, limits, metrics,
-    oauth, reply::reply, request_id, wellknown,
+    oauth, pages, reply::reply, request_id, wellknown,
 };
 
 /// Registers handlers at the paths that ruma knows.
@@ -30,6 +31,16 @@ pub trait Serve {
         H: Fn(App, Call<R>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<R::OutgoingResponse, ApiError>> + Send;
 
+    /// As [`Serve::serve`], for an endpoint that answers with another JSON if it is asked for
+    /// something else than ruma's type says.
+    #[must_use]
+    fn serve_or<R, H, F>(self, handler: H) -> Self
+    where
+        R: IncomingRequest + Send + 'static,
+        R::Authentication: Caller,
+        H: Fn(App, Call<R>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Answer<R::OutgoingResponse>, ApiError>> + Send;
+
     /// Serve a path that ruma has no type for, or whose body is not JSON.
     #[must_use]
     fn serve_raw<T, H>(self, method: Method, path: &str, handler: H) -> Self
@@ -38,32 +49,34 @@ pub trait Serve {
         T: 'static;
 }
 
+/// What an endpoint of [`Serve::serve_or`] answers.
+pub enum Answer<T> {
+    Usual(T),
+    Other(Value),
+}
+
 impl Serve for Router<App> {
-    fn serve<R, H, F>(mut self, handler: H) -> Self
+    fn serve<R, H, F>(self, handler: H) -> Self
     where
         R: IncomingRequest + Send + 'static,
         R::Authentication: Caller,
         H: Fn(App, Call<R>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<R::OutgoingResponse, ApiError>> + Send,
     {
-        let paths: BTreeSet<&str> = R::PATH_BUILDER.all_paths().collect();
-        let token = Some(R::Authentication::NEEDS_TOKEN);
-        for path in &paths {
-            note(&R::METHOD, path, token);
-            self = self.route(path, endpoint::<R, H, F>(handler.clone(), &[]));
-            // The state key is often empty: it may be left out with or without the slash (spec:
-            // "PUT /rooms/{roomId}/state/{eventType}/{stateKey}").
-            if let Some(without) = path.strip_suffix("/{state_key}") {
-                let slash = format!("{without}/");
-                note(&R::METHOD, &slash, token);
-                self = self.route(&slash, endpoint::<R, H, F>(handler.clone(), &[""]));
-                if !paths.contains(without) {
-                    note(&R::METHOD, without, token);
-                    self = self.route(without, endpoint::<R, H, F>(handler.clone(), &[""]));
-                }
-            }
-        }
-        self
+        at_all_paths(self, handler, reply)
+    }
+
+    fn serve_or<R, H, F>(self, handler: H) -> Self
+    where
+        R: IncomingRequest + Send + 'static,
+        R::Authentication: Caller,
+        H: Fn(App, Call<R>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Answer<R::OutgoingResponse>, ApiError>> + Send,
+    {
+        at_all_paths(self, handler, |answer| match answer {
+            Answer::Usual(response) => reply(response),
+            Answer::Other(json) => axum::Json(json).into_response(),
+        })
     }
 
     fn serve_raw<T, H>(self, method: Method, path: &str, handler: H) -> Self
@@ -76,12 +89,51 @@ impl Serve for Router<App> {
     }
 }
 
-fn endpoint<R, H, F>(handler: H, extra: &'static [&'static str]) -> axum::routing::MethodRouter<App>
+/// Routes of an endpoint at all its paths; `reply` makes HTTP of what the handler answers.
+fn at_all_paths<R, H, F, A>(
+    mut router: Router<App>,
+    handler: H,
+    reply: fn(A) -> Response,
+) -> Router<App>
 where
     R: IncomingRequest + Send + 'static,
     R::Authentication: Caller,
     H: Fn(App, Call<R>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<R::OutgoingResponse, ApiError>> + Send,
+    F: Future<Output = Result<A, ApiError>> + Send,
+    A: 'static,
+{
+    let paths: BTreeSet<&str> = R::PATH_BUILDER.all_paths().collect();
+    let token = Some(R::Authentication::NEEDS_TOKEN);
+    for path in &paths {
+        note(&R::METHOD, path, token);
+        router = router.route(path, endpoint::<R, H, F, A>(handler.clone(), reply, &[]));
+        // The state key is often empty: it may be left out with or without the slash (spec:
+        // "PUT /rooms/{roomId}/state/{eventType}/{stateKey}").
+        if let Some(without) = path.strip_suffix("/{state_key}") {
+            let slash = format!("{without}/");
+            note(&R::METHOD, &slash, token);
+            router = router.route(&slash, endpoint::<R, H, F, A>(handler.clone(), reply, &[""]));
+            if !paths.contains(without) {
+                note(&R::METHOD, without, token);
+                let route = endpoint::<R, H, F, A>(handler.clone(), reply, &[""]);
+                router = router.route(without, route);
+            }
+        }
+    }
+    router
+}
+
+fn endpoint<R, H, F, A>(
+    handler: H,
+    reply: fn(A) -> Response,
+    extra: &'static [&'static str],
+) -> axum::routing::MethodRouter<App>
+where
+    R: IncomingRequest + Send + 'static,
+    R::Authentication: Caller,
+    H: Fn(App, Call<R>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<A, ApiError>> + Send,
+    A: 'static,
 {
     let answer = move |State(app): State<App>, request: Request<Body>| async move {
         let call = match Call::<R>::from_request(&app, request, extra).await {
@@ -89,14 +141,14 @@ where
             Err(error) => return error.into_response(),
         };
         match handler(app, call).await {
-            Ok(response) => reply(response),
+            Ok(answer) => reply(answer),
             Err(error) => error.into_response(),
         }
     };
     on(filter(&R::METHOD), answer)
 }
 
-fn filter(method: &Method) -> MethodFilter {
+pub(crate) fn filter(method: &Method) -> MethodFilter {
     MethodFilter::try_from(method.clone()).expect("Matrix uses the common methods only")
 }
 
@@ -104,6 +156,46 @@ fn routes() -> Router<App> {
     let router = client::routes(Router::new());
     let router = federation::open_routes(admin::routes(router));
     wellknown::routes(oauth::open_routes(router))
+}
+
+/// Adds the routes of a part.
+type AddRoutes = fn(Router<App>) -> Router<App>;
+
+/// What is there only where the operator switched it on.
+const OPTIONAL: [(OnlyWith, AddRoutes); 5] = [
+    (OnlyWith::Federation, federation::routes),
+    (OnlyWith::OAuth, oauth::routes),
+    (OnlyWith::Pages, pages::routes),
+    (OnlyWith::Mail, pages::mail_routes),
+    (OnlyWith::AnyPage, pages::common_routes),
+];
+
+/// What must be switched on for a route to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OnlyWith {
+    Federation,
+    /// The OAuth 2.0 server.
+    OAuth,
+    /// The pages for signing in and for the account: OAuth, or an identity provider.
+    Pages,
+    /// Sending mail.
+    Mail,
+    /// `Pages` or `Mail`.
+    AnyPage,
+}
+
+impl OnlyWith {
+    fn is_on(self, app: &App) -> bool {
+        let has_pages = app.pages_base_url().is_some();
+        let has_mail = app.settings.mail.is_some();
+        match self {
+            Self::Federation => !app.settings.federation_off,
+            Self::OAuth => app.settings.oauth.is_some(),
+            Self::Pages => has_pages,
+            Self::Mail => has_mail,
+            Self::AnyPage => has_pages || has_mail,
+        }
+    }
 }
 
 /// One method at one path.
@@ -114,6 +206,8 @@ pub struct Route {
     pub method: String,
     /// Whether it asks for an access token; `None`: its handler says.
     pub needs_token: Option<bool>,
+    /// `None`: it is always there.
+    pub only_with: Option<OnlyWith>,
 }
 
 thread_local! {
@@ -121,31 +215,40 @@ thread_local! {
     static TABLE: RefCell<Option<Vec<Route>>> = const { RefCell::new(None) };
 }
 
-fn note(method: &Method, path: &str, needs_token: Option<bool>) {
+/// Remember a route for [`route_table`].
+pub(crate) fn note(method: &Method, path: &str, needs_token: Option<bool>) {
     TABLE.with_borrow_mut(|table| {
-        let route =
-            Route { path: path.to_owned(), method: method.as_str().to_owned(), needs_token };
+        let (path, method) = (path.to_owned(), method.as_str().to_owned());
+        let route = Route { path, method, needs_token, only_with: None };
         table.iter_mut().for_each(|table| table.push(route.clone()));
     });
 }
 
-/// Every route of the server, in order: for tests that must not miss one.
+/// Every route that the server can have, in order: for documents, and for tests that must not miss
+/// one.
 pub fn route_table() -> Vec<Route> {
-    TABLE.set(Some(Vec::new()));
-    drop(routes());
-    let mut table = TABLE.take().unwrap_or_default();
+    let mut table = table_of(None, routes);
+    for (only_with, add) in OPTIONAL {
+        table.extend(table_of(Some(only_with), || add(Router::new())));
+    }
     table.sort();
     table
+}
+
+fn table_of(only_with: Option<OnlyWith>, routes: impl FnOnce() -> Router<App>) -> Vec<Route> {
+    TABLE.set(Some(Vec::new()));
+    drop(routes());
+    let table = TABLE.take().unwrap_or_default();
+    table.into_iter().map(|route| Route { only_with, ..route }).collect()
 }
 
 /// Everything this server answers.
 pub fn router(app: App) -> Router {
     let mut router = routes();
-    if !app.settings.federation_off {
-        router = federation::routes(router);
-    }
-    if app.settings.oauth.is_some() {
-        router = oauth::routes(router);
+    for (only_with, add) in OPTIONAL {
+        if only_with.is_on(&app) {
+            router = add(router);
+        }
     }
     router
         .fallback(|| async { ApiError::unrecognized().into_response() })

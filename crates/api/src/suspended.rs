@@ -21,6 +21,10 @@ const ALLOWED: &Allowed = &[
             "/account/3pid/add",
             "/account/deactivate",
             "/account/password",
+            "/dehydrated_device/{}/events",
+            // Nothing of it is said while they are suspended, but they may take it back.
+            "/delayed_events/{}",
+            "/delayed_events/{}/cancel",
             "/delete_devices",
             "/keys/claim",
             "/keys/device_signing/upload",
@@ -49,6 +53,7 @@ const ALLOWED: &Allowed = &[
     (
         "PUT",
         &[
+            "/dehydrated_device",
             "/devices/{}",
             "/pushrules/global/{}/{}",
             "/pushrules/global/{}/{}/actions",
@@ -68,6 +73,7 @@ const ALLOWED: &Allowed = &[
     (
         "DELETE",
         &[
+            "/dehydrated_device",
             "/devices/{}",
             "/pushrules/global/{}/{}",
             "/room_keys/keys",

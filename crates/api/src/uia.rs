@@ -9,12 +9,12 @@ mod digest;
 
 use std::{collections::HashMap, num::NonZeroUsize};
 
-use blaupause_accounts::{AccountsError, Secret};
+use blaupause_accounts::{AccountsError, EmailAddress, Secret};
 use blaupause_data::Env;
 use lru::LruCache;
 use parking_lot::Mutex;
 use ruma::{
-    UserId,
+    OwnedUserId, UserId,
     api::{
         IncomingRequest,
         client::uiaa::{AuthData, AuthType, UserIdentifier},
@@ -37,6 +37,8 @@ pub(crate) type Flows = &'static [&'static [AuthType]];
 
 #[derive(Debug)]
 struct Session {
+    /// Who began it; `None`: somebody who registers.
+    who: Option<OwnedUserId>,
     /// Caller, method and path.
     endpoint: Digest,
     /// The body without `auth`.
@@ -128,7 +130,9 @@ impl Uia {
             None => {
                 let id = self.env.random_text::<18>();
                 let (done, facts) = (Vec::new(), HashMap::new());
-                sessions.put(id.clone(), Session { endpoint, body, done, touched_ms: now, facts });
+                let who = who.map(ToOwned::to_owned);
+                let session = Session { who, endpoint, body, done, touched_ms: now, facts };
+                sessions.put(id.clone(), session);
                 id
             }
         };
@@ -181,6 +185,15 @@ impl Uia {
         session.map(|session| session.add(stage)).is_some()
     }
 
+    /// Who has to show in this session who they are.
+    pub(crate) fn owner(&self, id: &str) -> Option<OwnedUserId> {
+        let now = self.env.now_millis();
+        let sessions = self.sessions.lock();
+        let session = sessions.peek(id)?;
+        let is_open = session.touched_ms + SESSION_MS_MAX > now;
+        session.who.clone().filter(|_| is_open)
+    }
+
     /// Whether somebody could go on with this session.
     pub(crate) fn is_open(&self, id: &str) -> bool {
         let now = self.env.now_millis();
@@ -207,9 +220,15 @@ fn challenge(flows: Flows, session: &str, done: &[AuthType]) -> Map<String, Valu
 
 /// The flow of everything that needs the password again.
 const PASSWORD: Flows = &[&[AuthType::Password]];
+/// … of those who sign in at an identity provider …
+const SSO: Flows = &[&[AuthType::Sso]];
+/// … and of those who can do both.
+const PASSWORD_OR_SSO: Flows = &[&[AuthType::Password], &[AuthType::Sso]];
 
 impl App {
-    /// The caller proves again who they are, by their password.
+    /// The caller proves again who they are, by their password. An application service has none
+    /// and full control of its users: it has proved enough (spec: application service API, "Device
+    /// management", "Cross-signing").
     pub(crate) async fn prove_identity<R>(
         &self,
         call: &Call<R>,
@@ -219,6 +238,9 @@ impl App {
         R: IncomingRequest,
         R::Authentication: Caller<Who = User>,
     {
+        if call.who.service.is_some() {
+            return Ok(Proved { facts: HashMap::new() });
+        }
         self.prove_password(&call.who.user_id, &call.operation, auth).await
     }
 
@@ -230,15 +252,23 @@ impl App {
         auth: Option<&AuthData>,
     ) -> Result<Proved, ApiError> {
         let session = auth.and_then(AuthData::session);
-        let asked = Asked { who: Some(user), operation, flows: PASSWORD, session };
+        let flows = self.flows_of(user).await?;
+        let asked = Asked { who: Some(user), operation, flows, session };
         let stage = match auth {
-            Some(AuthData::Password(password)) => {
-                let named = match &password.identifier {
-                    UserIdentifier::Matrix(id) => id.user.as_str(),
+            Some(AuthData::Password(password)) if flows != SSO => {
+                let is_same = match &password.identifier {
+                    UserIdentifier::Matrix(id) => id.user == *user || id.user == user.localpart(),
+                    UserIdentifier::Email(email) => match EmailAddress::parse(&email.address) {
+                        Some(address) => self
+                            .accounts
+                            .address_owner(&address)
+                            .await?
+                            .is_some_and(|of| of == user),
+                        None => false,
+                    },
                     _ => return Err(ApiError::unknown("only users are identified here")),
                 };
                 let secret = Secret::new(password.password.clone());
-                let is_same = named == user.as_str() || named == user.localpart();
                 let is_right = is_same
                     && match self.accounts.check_password(user, &secret).await {
                         Ok(()) => true,
@@ -253,6 +283,16 @@ impl App {
             _ => None,
         };
         self.uia.step(asked, stage)
+    }
+
+    /// How somebody can prove who they are.
+    async fn flows_of(&self, user: &UserId) -> Result<Flows, ApiError> {
+        if self.sso.providers_of(user).await?.is_empty() {
+            return Ok(PASSWORD);
+        }
+        let account = self.accounts.account(user).await?;
+        let has_password = account.is_some_and(|account| account.has_password);
+        Ok(if has_password { PASSWORD_OR_SSO } else { SSO })
     }
 }
 

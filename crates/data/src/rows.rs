@@ -12,6 +12,11 @@
 //! | idx   | K   | R    | data  | state key number -> type, state key |
 //! | idx   | x   | R    | rooms | user, device, transaction hash -> event |
 //! | idx   | T   | R    | rooms | event number -> device, transaction |
+//! | idx   | Y   | R    | rooms | event number -> delay it waited for |
+//! | idx   | p   | G    | notify | user whose pushers have something to do |
+//! | idx   | q   | G    | notify | hash of app and push key, user -> pusher |
+//! | idx   | y   | X    | rooms | delay -> whose it is |
+//! | idx   | X   | U    | rooms | transaction hash -> delay |
 //! | idx   | E   | X    | data  | event id -> room |
 //! | idx   | a   | X    | rooms | alias -> room |
 //! | idx   | A   | R    | rooms | local alias of the room |
@@ -23,9 +28,13 @@
 //! | idx   | c   | U    | accounts | code hash -> OAuth authorization code |
 //! | idx   | C   | G    | accounts | client id -> OAuth client |
 //! | idx   | v   | G    | accounts | user code -> OAuth device grant |
+//! | idx   | S   | X    | sso   | issuer, subject -> user |
+//! | idx   | 3   | X    | accounts | whose a mail address is |
+//! | idx   | V   | G    | accounts | session id -> mail address that is being proved |
 //! | idx   | l   | G    | accounts | local user directory |
 //! | idx   | r   | G    | rooms | room directory (published rooms) |
 //! | idx   | R   | G    | rooms | every room on this server |
+//! | idx   | N   | G    | rooms | service, network, room: a service's room directory |
 //! | idx   | m   | X    | media | media id -> what it stands for |
 //! | idx   | n   | X    | media | width, height, method -> thumbnail |
 //! | seq   | l   | S    | store | position, index -> change line |
@@ -35,7 +44,10 @@
 //! | seq   | d   | G    | e2ee  | position -> user whose devices changed |
 //! | seq   | s   | R    | rooms | position, kind -> receipt that moved |
 //! | seq   | e   | G    | rooms | position -> report of content, room or person |
+//! | seq   | D   | G    | rooms | time, delay -> whose delayed event is due |
 //! | seq   | u   | U    | notify | position -> thread subscription that changed |
+//! | seq   | n   | U    | notify | place -> what the user was notified of |
+//! | seq   | N   | G    | notify | day, user -> who was notified then |
 //! | state | p   | R    | data  | page number -> trie page |
 //! | state | a   | R    | data  | event number -> auth edges |
 //! | state | c   | R    | data  | state key number -> event number (current) |
@@ -43,12 +55,20 @@
 //! | mem   | r   | U    | data  | room -> my membership |
 //! | usr   | d   | U    | accounts | device -> name, tokens |
 //! | usr   | D   | U    | accounts | device -> last seen |
+//! | usr   | H   | U    | accounts | dehydrated device |
 //! | usr   | p   | U    | accounts | profile |
 //! | usr   | a   | U    | accounts | room or nothing, type -> account data |
 //! | usr   | F   | U    | accounts | number -> filter |
+//! | usr   | N   | U    | rooms | room for notices of the server |
+//! | usr   | 3   | U    | accounts | kind, address -> mail address of the user |
 //! | usr   | O   | U    | accounts | device -> OAuth client, scope, token family |
+//! | usr   | I   | U    | accounts | kind, name -> provider that opened a cookie, code, token or device |
+//! | usr   | i   | U    | sso   | issuer -> subject |
 //! | usr   | X   | U    | accounts | until when cross-signing keys may be replaced |
 //! | usr   | R   | R    | rooms | user, kind, thread -> receipt |
+//! | usr   | y   | U    | rooms | delay -> event that waits |
+//! | usr   | Y   | U    | rooms | delay -> content of the event |
+//! | usr   | z   | U    | rooms | delay -> how the event ended |
 //! | usr   | k   | U    | e2ee  | device -> device keys |
 //! | usr   | x   | U    | e2ee  | usage -> cross-signing key |
 //! | usr   | s   | U    | e2ee  | other user, key -> my signature on their master key |
@@ -57,11 +77,14 @@
 //! | usr   | B   | U    | e2ee  | version, room, session -> backed-up key |
 //! | usr   | M   | U    | media | media id -> waits for its content since |
 //! | usr   | P   | U    | notify | app, push key -> pusher |
+//! | usr   | q   | U    | notify | app, push key -> how far the pusher is |
 //! | usr   | T   | U    | notify | room, thread root -> subscription |
 //! | box   | m   | U    | e2ee  | device, position, index -> to-device message |
 //! | box   | t   | U    | e2ee  | device, transaction hash -> when it was done |
 //! | box   | o   | U    | e2ee  | device, algorithm, position, index -> one-time key |
 //! | box   | f   | U    | e2ee  | device, algorithm -> fallback key |
+//! | box   | A   | S    | notify | application service, index -> piece of its open transaction |
+//! | meta  | A   | S    | notify | application service -> how far it has been told |
 //! | meta  | h   | R    | data  | room head |
 //! | meta  | u   | U    | accounts | account head |
 //! | meta  | P   | S    | store | last position |

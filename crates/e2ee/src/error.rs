@@ -31,6 +31,9 @@ pub enum E2eeError {
     /// No such device.
     #[error("unknown device")]
     DeviceUnknown,
+    /// Messages of other devices are read by them, with /sync.
+    #[error("this is not your dehydrated device")]
+    NotDehydrated,
     #[error(transparent)]
     Accounts(#[from] AccountsError),
     /// The store failed.

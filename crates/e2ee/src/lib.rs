@@ -8,6 +8,7 @@
 
 mod backup;
 mod cross_signing;
+mod dehydrated;
 mod device_keys;
 mod device_lists;
 mod error;
@@ -34,6 +35,7 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 
 pub use backup::{BackupKeys, BackupVersion, StoredKeys};
 pub use cross_signing::CrossSigningUpload;
+pub use dehydrated::NewDehydrated;
 pub use device_lists::DeviceListChanges;
 pub use error::E2eeError;
 pub use one_time::KeyCounts;

@@ -69,8 +69,7 @@ impl E2ee {
         let mut stock = self.put_one_time_keys(&mut write, user, device, &one_time).await?;
         stock |= self.put_fallback_keys(&mut write, user, device, &fallback).await?;
         if stock {
-            let (user, device) = (user.to_owned(), device.to_owned());
-            write.change(&Change::OneTimeKeys { user, device });
+            self.note_key_counts_changed(&mut write, user, device);
         }
         if !write.is_empty() {
             self.data().commit(write).await?;
@@ -78,7 +77,18 @@ impl E2ee {
         self.key_counts(user, device).await
     }
 
-    async fn put_one_time_keys(
+    /// Say in a batch that a device's stock of keys changed.
+    pub(crate) fn note_key_counts_changed(
+        &self,
+        write: &mut Write,
+        user: &UserId,
+        device: &DeviceId,
+    ) {
+        let (user, device) = (user.to_owned(), device.to_owned());
+        write.change(&Change::OneTimeKeys { user, device });
+    }
+
+    pub(crate) async fn put_one_time_keys(
         &self,
         write: &mut Write,
         user: &UserId,
@@ -124,7 +134,7 @@ impl E2ee {
         Ok(index > 0)
     }
 
-    async fn put_fallback_keys(
+    pub(crate) async fn put_fallback_keys(
         &self,
         write: &mut Write,
         user: &UserId,

@@ -5,6 +5,7 @@ use ruma::{DeviceId, UserId};
 
 use crate::{
     E2ee, E2eeError,
+    dehydrated::forget,
     rows::{
         CrossSigningRow, DeviceKeysRow, FallbackKeyRow, MySignaturesRow, OneTimeKeyRow,
         ToDeviceRow, ToDeviceTxnRow,
@@ -24,12 +25,7 @@ impl E2ee {
         let part = self.data().parts().user(user);
         let mut write = Write::new(part);
         for device in devices {
-            let name = device.to_string();
-            write.del::<DeviceKeysRow>(part, &name);
-            write.del_prefix::<OneTimeKeyRow>(part, &name);
-            write.del_prefix::<FallbackKeyRow>(part, &name);
-            write.del_prefix::<ToDeviceRow>(part, &name);
-            write.del_prefix::<ToDeviceTxnRow>(part, &name);
+            forget(&mut write, part, device);
         }
         if !write.is_empty() {
             self.note_devices_changed(&mut write, user).await?;

@@ -12,6 +12,7 @@
 mod blobs;
 mod download;
 mod error;
+mod preview;
 pub mod rows;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,9 @@ use blaupause_data::Data;
 pub use blobs::{BlobId, BlobWriter};
 pub use download::Download;
 pub use error::MediaError;
+pub use preview::{PreviewError, PreviewSettings, Previews, UrlPatterns};
 pub use rows::MediaInfo;
-pub use thumbnail::{Method, ThumbnailSize};
+pub use thumbnail::{Method, Thumbnail, ThumbnailSize};
 pub use upload::{Created, Upload};
 
 /// What operators can set.

@@ -5,7 +5,10 @@ use blaupause_data::{Data, Part, row};
 use ruma::{OwnedUserId, ServerName};
 use serde::{Deserialize, Serialize};
 
-use crate::{BlobId, thumbnail::Method};
+use crate::{
+    BlobId,
+    thumbnail::{Method, Thumbnail},
+};
 
 row! {
     /// A media id.
@@ -40,7 +43,7 @@ row! {
 }
 
 row! {
-    /// A thumbnail that was made: width, height, method.
+    /// A thumbnail that was made: width, height, method and whether it may move.
     pub ThumbnailRow: Idx b'n' Plain, (u32, u32, u8) => Content
 }
 
@@ -52,11 +55,13 @@ pub(crate) fn media_part(data: &Data, name: &str) -> Part {
     data.parts().named(b'M', name)
 }
 
-impl Method {
+impl Thumbnail {
     pub(crate) fn number(self) -> u8 {
-        match self {
-            Self::Crop => 1,
-            Self::Scale => 2,
+        match (self.method, self.animated) {
+            (Method::Crop, false) => 1,
+            (Method::Scale, false) => 2,
+            (Method::Crop, true) => 3,
+            (Method::Scale, true) => 4,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Small pictures of large ones.
 
+mod moving;
+
 use std::{io::Cursor, path::Path, time::Duration};
 
 use image::{
@@ -26,6 +28,15 @@ pub enum Method {
 pub struct ThumbnailSize {
     pub width: u32,
     pub height: u32,
+}
+
+/// What thumbnail is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thumbnail {
+    pub size: ThumbnailSize,
+    pub method: Method,
+    /// A moving one, if the picture moves. Otherwise it is a still one of the first frame.
+    pub animated: bool,
 }
 
 /// The sizes that are made; a request gets the smallest that is large enough, so that nobody can
@@ -61,21 +72,21 @@ impl Media {
         &self,
         server: &ServerName,
         id: &str,
-        wanted: ThumbnailSize,
-        method: Method,
+        wanted: Thumbnail,
         timeout: Duration,
     ) -> Result<Download, MediaError> {
         let (_, source) = self.content(server, id, timeout).await?;
-        let (size, method) = served_size(wanted, method);
+        let (size, method) = served_size(wanted.size, wanted.method);
+        let wanted = Thumbnail { size, method, ..wanted };
         let name = media_name(server, id);
         let part = media_part(self.data(), &name);
-        let key = (size.width, size.height, method.number());
+        let key = (size.width, size.height, wanted.number());
         if let Some(row) = self.data().get::<ThumbnailRow>(part, &key).await? {
             return Ok(self.as_download(row.value));
         }
         let path = self.blobs().path(source.blob);
         let pixels_max = self.settings().thumbnail_source_pixels_max;
-        let made = self.data().env().cpu(move || made(&path, size, method, pixels_max)).await?;
+        let made = self.data().env().cpu(move || made(&path, wanted, pixels_max)).await?;
         let Some((bytes, content_type)) = made else { return Ok(self.as_download(source)) };
         let mut writer = self.blobs().writer(self.data().env()).await?;
         writer.write(&bytes).await?;
@@ -123,23 +134,14 @@ impl Media {
 type Made = Option<(Vec<u8>, &'static str)>;
 
 /// As [`make`]; a decoder that panics on a damaged picture says no more than that it is damaged.
-fn made(
-    path: &Path,
-    size: ThumbnailSize,
-    method: Method,
-    pixels_max: u64,
-) -> Result<Made, MediaError> {
-    std::panic::catch_unwind(|| make(path, size, method, pixels_max))
+fn made(path: &Path, wanted: Thumbnail, pixels_max: u64) -> Result<Made, MediaError> {
+    std::panic::catch_unwind(|| make(path, wanted, pixels_max))
         .unwrap_or(Err(MediaError::NoThumbnail("the picture is damaged")))
 }
 
 /// `None` if the source is no larger than the thumbnail would be.
-fn make(
-    path: &Path,
-    size: ThumbnailSize,
-    method: Method,
-    pixels_max: u64,
-) -> Result<Made, MediaError> {
+fn make(path: &Path, wanted: Thumbnail, pixels_max: u64) -> Result<Made, MediaError> {
+    let Thumbnail { size, method, animated } = wanted;
     let unreadable = |_| MediaError::NoThumbnail("the picture is damaged or of an unknown format");
     let mut reader = ImageReader::open(path)?.with_guessed_format()?;
     // The stored type is what the uploader claims; only the bytes count.
@@ -155,23 +157,26 @@ fn make(
     let mut decoder = reader.into_decoder().map_err(unreadable)?;
     // From the header alone: a few bytes can claim billions of pixels.
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > pixels_max {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > pixels_max {
         return Err(MediaError::NoThumbnail("the picture has too many pixels"));
     }
-    if width <= size.width && height <= size.height {
+    let is_small = width <= size.width && height <= size.height;
+    // Who wants a still picture gets none that moves (spec: "Thumbnails").
+    if is_small && (animated || !moving::moves(path, format)) {
         return Ok(None);
+    }
+    if animated
+        && moving::moves(path, format)
+        && let Some(bytes) =
+            moving::made_smaller(path, format, (size, method), pixels).map_err(unreadable)?
+    {
+        return Ok(Some((bytes, "image/gif")));
     }
     let orientation = decoder.orientation().map_err(unreadable)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
     picture.apply_orientation(orientation);
-    let small = match method {
-        Method::Crop => cropped(&picture, size),
-        Method::Scale => {
-            let (width, height) = picture.dimensions();
-            let (width, height) = (width.min(size.width), height.min(size.height));
-            picture.resize(width, height, FilterType::Triangle)
-        }
-    };
+    let small = if is_small { picture } else { fitted(&picture, size, method) };
     let mut bytes = Vec::new();
     let (format, content_type) = match format {
         ImageFormat::Jpeg => (ImageFormat::Jpeg, "image/jpeg"),
@@ -183,6 +188,18 @@ fn make(
     };
     small.write_to(&mut Cursor::new(&mut bytes), format).map_err(unreadable)?;
     Ok(Some((bytes, content_type)))
+}
+
+/// The picture as the method makes it fit.
+fn fitted(picture: &DynamicImage, size: ThumbnailSize, method: Method) -> DynamicImage {
+    match method {
+        Method::Crop => cropped(picture, size),
+        Method::Scale => {
+            let (width, height) = picture.dimensions();
+            let (width, height) = (width.min(size.width), height.min(size.height));
+            picture.resize(width, height, FilterType::Triangle)
+        }
+    }
 }
 
 /// The middle of a picture in the proportions of the size, no larger than the size. Cut first,

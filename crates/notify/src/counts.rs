@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::Deserialize;
 
-use crate::{Notify, NotifyError, judge::judge};
+use crate::{Notify, NotifyError};
 
 /// Users whose counts are kept in memory, and rooms of each (about 200 bytes a room).
 const CACHED_USERS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
@@ -172,10 +172,7 @@ impl Notify {
         read: Option<&ReadUpTo>,
         sum: &mut RoomCounts,
     ) -> Result<(), NotifyError> {
-        let ignored = self.accounts().ignored_users(user).await?;
-        let Some(context) = self.rule_context(user, room, state).await? else { return Ok(()) };
-        let rules = self.rules(user).await?;
-        let part = self.data().parts().room(room);
+        let Some(judge) = self.judge_in(user, room, state).await? else { return Ok(()) };
         for event in events {
             let thread = thread_of(event);
             if event.sender == user {
@@ -186,21 +183,10 @@ impl Notify {
                 Some(root) => read.threads.get(root),
                 None => Some(&read.main),
             });
-            if upto.is_some_and(|upto| event.place.is_some_and(|place| place <= *upto))
-                || ignored.contains(&event.sender)
-                || event.stored.redacted_by.is_some()
-            {
+            if upto.is_some_and(|upto| event.place.is_some_and(|place| place <= *upto)) {
                 continue;
             }
-            let judgement = if rules.is_default {
-                let at = (part, room);
-                let root = thread.as_ref();
-                let is_subscribed = root.is_some_and(|root| context.threads.contains(root));
-                let (rules, context) = (&rules.ruleset, &context.room);
-                self.0.judged.by_default_rules(at, event, rules, context, is_subscribed).await
-            } else {
-                judge(room, event, &rules.ruleset, &context.room).await
-            };
+            let judgement = judge.judge(event).await;
             if judgement.notify {
                 sum.add(thread.as_ref(), judgement.highlight);
             }

@@ -2,33 +2,41 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
+use blaupause_accounts::{InviteAnswer, Unwanted};
 use blaupause_data::{Event, Part};
-use blaupause_graph::EventNo;
+use blaupause_graph::{EventNo, StateRoot};
 use lru::LruCache;
 use parking_lot::Mutex;
 use ruma::{
-    RoomId,
+    OwnedRoomId, OwnedUserId, RoomId, UserId,
     events::AnySyncTimelineEvent,
     push::{Action, PushConditionRoomCtx, Ruleset},
     serde::Raw,
     user_id,
 };
 
+use crate::{Notify, NotifyError, context::RuleContext, counts::thread_of, rules::UserRules};
+
 /// Events whose judgement for "somebody" is kept in memory.
 const JUDGED_MAX: NonZeroUsize = NonZeroUsize::new(4_000).expect("not zero");
 
 /// Whether an event counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Judgement {
     pub notify: bool,
     pub highlight: bool,
+    /// What the rule says to do, as JSON; empty if nothing.
+    pub actions: Arc<str>,
 }
 
 impl Judgement {
     fn from_actions(actions: &[Action]) -> Self {
+        let notify = actions.iter().any(Action::should_notify);
+        let json = if notify { serde_json::to_string(actions) } else { Ok(String::new()) };
         Self {
-            notify: actions.iter().any(Action::should_notify),
+            notify,
             highlight: actions.iter().any(Action::is_highlight),
+            actions: json.unwrap_or_default().into(),
         }
     }
 }
@@ -83,7 +91,7 @@ impl JudgedCache {
         if names(&somebody.text, context) {
             judge(room.1, event, rules, context).await
         } else {
-            somebody.judgement
+            somebody.judgement.clone()
         }
     }
 }
@@ -100,7 +108,7 @@ fn names(text: &str, context: &PushConditionRoomCtx) -> bool {
 }
 
 /// Judge an event by a user's own rules.
-pub(crate) async fn judge(
+async fn judge(
     room: &RoomId,
     event: &Event,
     rules: &Ruleset,
@@ -109,4 +117,55 @@ pub(crate) async fn judge(
     let json = event.client_json(Some(&room.to_owned()), None::<()>);
     let raw: Raw<AnySyncTimelineEvent> = Raw::from_json(json);
     Judgement::from_actions(rules.get_actions(&raw, context).await)
+}
+
+/// Who judges events of a room for one person.
+pub(crate) struct Judge<'a> {
+    notify: &'a Notify,
+    user: OwnedUserId,
+    room: OwnedRoomId,
+    unwanted: Arc<Unwanted>,
+    context: Arc<RuleContext>,
+    rules: Arc<UserRules>,
+}
+
+impl Notify {
+    /// The judge for a person in a room as it was in a state; `None` if the room is gone.
+    pub(crate) async fn judge_in(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        state: StateRoot,
+    ) -> Result<Option<Judge<'_>>, NotifyError> {
+        let unwanted = self.accounts().unwanted(user).await?;
+        let Some(context) = self.rule_context(user, room, state).await? else { return Ok(None) };
+        let rules = self.rules(user).await?;
+        let (user, room) = (user.to_owned(), room.to_owned());
+        Ok(Some(Judge { notify: self, user, room, unwanted, context, rules }))
+    }
+}
+
+impl Judge<'_> {
+    /// What the person's rules say of an event. Nobody is notified of their own doing, and of what
+    /// they do not want to see (spec: "Ignoring Users"; MSC4155).
+    pub(crate) async fn judge(&self, event: &Event) -> Judgement {
+        let is_hidden = event.kind == "m.room.member"
+            && event.state_key.as_deref() == Some(self.user.as_str())
+            && self.unwanted.invites.answer(&event.sender) == InviteAnswer::Ignore;
+        if event.sender == self.user
+            || is_hidden
+            || self.unwanted.ignored.contains(&event.sender)
+            || event.stored.redacted_by.is_some()
+        {
+            return Judgement::default();
+        }
+        let (rules, context) = (&self.rules.ruleset, &self.context.room);
+        if !self.rules.is_default {
+            return judge(&self.room, event, rules, context).await;
+        }
+        let root = thread_of(event);
+        let is_subscribed = root.is_some_and(|root| self.context.threads.contains(&root));
+        let at = (self.notify.data().parts().room(&self.room), &*self.room);
+        self.notify.0.judged.by_default_rules(at, event, rules, context, is_subscribed).await
+    }
 }

@@ -3,17 +3,29 @@
 //! Counts are not stored. They follow from the timeline, the receipts and the rules, and are kept
 //! in memory per user and room as far as they were computed; only users who sync cost anything.
 //!
+//! What people are notified of is stored: a follower of the log judges each event by the rules of
+//! everybody who is to hear of it (`follow`), push gateways are told of it (`gateway`), and people
+//! can look it up (`notifications`).
+//!
 //! With the setting for it, people subscribe to threads and hear of no others (`threads`).
 //!
-//! What is deliberately absent: sending to push gateways (it will follow the log, like every
-//! sender).
+//! Application services are told what concerns them, and asked (`appservice`).
 //!
-//! Start reading at [`Notify::counts`].
+//! Mail goes through a relay (`mail`), in the background. What is deliberately absent:
+//! notifications by mail.
+//!
+//! Start reading at [`Notify::counts`] and [`Notify::follow`].
 
+mod appservice;
+mod audience;
 mod context;
 mod counts;
 mod error;
+mod follow;
+mod gateway;
 mod judge;
+mod mail;
+mod notifications;
 mod pushers;
 pub mod rows;
 mod rules;
@@ -26,19 +38,26 @@ use blaupause_data::{Data, Write};
 use blaupause_rooms::Rooms;
 use ruma::UserId;
 
+pub use appservice::{HandedOut, PingFailed, ServicePauses, Services, WantedKeys};
 pub use counts::{Count, RoomCounts};
 pub use error::NotifyError;
+pub use gateway::PushSettings;
+pub use mail::{Mail, MailError, MailSettings, MailTls, Mailer};
+pub use notifications::{Notification, NotificationPage, NotificationsWanted};
+pub use pushers::{OwnPusher, SetPusher};
 pub use rules::Place as RulePlace;
 pub use threads::{SubscriptionChange, SubscriptionChanges, SubscriptionSpan};
 
-use rows::{PusherRow, ThreadSubscriptionLogRow, ThreadSubscriptionRow};
+use rows::{NotificationRow, ThreadSubscriptionLogRow, ThreadSubscriptionRow};
 
 /// What the operator decides.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Whether people subscribe to threads (MSC4306). Threads that somebody did not subscribe to
     /// are silent then, so it is for sites whose clients know it.
     pub thread_subscriptions: bool,
+    /// Push gateways.
+    pub push: PushSettings,
 }
 
 /// Rules, counts and pushers. Cheap to clone.
@@ -54,6 +73,11 @@ struct Inner {
     counts: counts::CountCache,
     judged: judge::JudgedCache,
     contexts: context::ContextCache,
+    audience: audience::AudienceCache,
+    badges: gateway::BadgeCache,
+    queue: gateway::Queue,
+    with_pushers: pushers::WithPushers,
+    noted_today: parking_lot::Mutex<follow::NotedToday>,
 }
 
 impl Notify {
@@ -69,6 +93,11 @@ impl Notify {
             counts: counts::CountCache::new(),
             judged: judge::JudgedCache::new(),
             contexts: context::ContextCache::new(),
+            audience: audience::AudienceCache::new(),
+            badges: gateway::BadgeCache::new(),
+            queue: gateway::Queue::default(),
+            with_pushers: pushers::WithPushers::default(),
+            noted_today: parking_lot::Mutex::default(),
             data,
             accounts,
             rooms,
@@ -80,14 +109,15 @@ impl Notify {
             for change in changes.iter() {
                 inner.rulesets.forget_changed(change);
                 inner.counts.forget_changed(change);
+                inner.audience.forget_changed(change);
             }
         }));
         notify
     }
 
     /// What the operator decided.
-    pub fn settings(&self) -> Settings {
-        self.0.settings
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
     }
 
     /// Remove what is stored about a user: pushers and thread subscriptions. To be called before
@@ -96,9 +126,10 @@ impl Notify {
     /// # Errors
     /// The store failed.
     pub async fn remove_user(&self, user: &UserId) -> Result<(), NotifyError> {
+        self.delete_all_pushers(user).await?;
         let part = self.data().parts().user(user);
         let mut write = Write::new(part);
-        write.del_prefix::<PusherRow>(part, &());
+        write.del_prefix::<NotificationRow>(part, &());
         write.del_prefix::<ThreadSubscriptionRow>(part, &());
         write.del_prefix::<ThreadSubscriptionLogRow>(part, &());
         self.data().commit(write).await?;

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use blaupause_data::{DIRECTORY, Write};
+use blaupause_data::{DIRECTORY, Order, ReadSet, Write};
 use ruma::{
     OwnedRoomId, RoomId, UserId,
     directory::{Filter, PublicRoomsChunk, RoomTypeFilter},
@@ -11,7 +11,7 @@ use ruma::{
 
 use crate::{
     Rooms, RoomsError,
-    rows::{Published, PublishedRow},
+    rows::{NetworkRoomRow, Published, PublishedRow},
 };
 
 /// Published rooms that a query looks at.
@@ -20,6 +20,9 @@ const PUBLISHED_LOOKED_AT_MAX: u32 = 10_000;
 const PAGE_ROOMS_MAX: usize = 500;
 const PAGE_ROOMS_DEFAULT: usize = 100;
 
+/// Bytes of a network's name.
+const NETWORK_BYTES_MAX: usize = 255;
+
 /// A query of the room directory.
 #[derive(Clone, Debug, Default)]
 pub struct DirectoryQuery {
@@ -27,6 +30,38 @@ pub struct DirectoryQuery {
     pub limit: Option<usize>,
     /// Token of an earlier page.
     pub since: Option<String>,
+    /// Whose directory.
+    pub network: Network,
+}
+
+/// Directories: ours, and those that application services keep for the networks they bridge to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    #[default]
+    Matrix,
+    All,
+    /// The id of an application service and its name for the network.
+    One {
+        service: String,
+        network: String,
+    },
+    /// None that is known: it has no rooms.
+    Unknown,
+}
+
+impl Network {
+    /// How clients name the directory of a network (`instance_id` of a third-party protocol).
+    pub fn instance_id(service: &str, network: &str) -> String {
+        format!("{service}|{network}")
+    }
+
+    /// The directory of that name. An id of a service may hold any sign, a network's less.
+    pub fn of_instance(id: &str) -> Self {
+        id.rsplit_once('|').map_or(Self::Unknown, |(service, network)| Self::One {
+            service: service.to_owned(),
+            network: network.to_owned(),
+        })
+    }
 }
 
 /// A page of the room directory, the largest rooms first.
@@ -125,9 +160,7 @@ impl Rooms {
                 Some(since.ok_or(RoomsError::Invalid("unknown pagination token"))?)
             }
         };
-        let rows =
-            self.data().list::<PublishedRow>(DIRECTORY, &(), PUBLISHED_LOOKED_AT_MAX).await?;
-        let rooms: Vec<OwnedRoomId> = rows.rows.into_iter().map(|(room, _)| room).collect();
+        let rooms = self.published_on(&query.network).await?;
         let term = query.filter.generic_search_term.as_ref().map(|term| term.to_lowercase());
         let mut found: Vec<(Rank, RoomSummary)> = self
             .summaries(&rooms)
@@ -140,6 +173,61 @@ impl Rooms {
             .collect();
         found.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(page(&found, since.as_ref(), query.limit))
+    }
+
+    async fn published_on(&self, network: &Network) -> Result<Vec<OwnedRoomId>, RoomsError> {
+        let most = PUBLISHED_LOOKED_AT_MAX;
+        let mut want = ReadSet::new();
+        let ours = matches!(network, Network::Matrix | Network::All)
+            .then(|| want.prefix::<PublishedRow>(DIRECTORY, &(), Order::Forward, most));
+        let bridged = match network {
+            Network::Matrix | Network::Unknown => None,
+            Network::All => {
+                Some(want.prefix::<NetworkRoomRow>(DIRECTORY, &(), Order::Forward, most))
+            }
+            Network::One { service, network } => {
+                let of = (service.clone(), network.clone());
+                Some(want.prefix::<NetworkRoomRow>(DIRECTORY, &of, Order::Forward, most))
+            }
+        };
+        let got = want.run(self.data()).await?;
+        let mut rooms = Vec::new();
+        if let Some(ours) = ours {
+            rooms.extend(got.many(ours)?.rows.into_iter().map(|(room, _)| room));
+        }
+        if let Some(bridged) = bridged {
+            rooms.extend(got.many(bridged)?.rows.into_iter().map(|((_, _, room), _)| room));
+            rooms.sort();
+            rooms.dedup();
+        }
+        Ok(rooms)
+    }
+
+    /// Put a room into the directory that an application service keeps for a network, or take it
+    /// out.
+    ///
+    /// # Errors
+    /// [`RoomsError::RoomUnknown`]; [`RoomsError::Invalid`] if the network's name cannot be.
+    pub async fn publish_on_network(
+        &self,
+        service: &str,
+        network: &str,
+        room: &RoomId,
+        published: bool,
+    ) -> Result<(), RoomsError> {
+        if network.is_empty() || network.len() > NETWORK_BYTES_MAX || network.contains('|') {
+            return Err(RoomsError::Invalid("this cannot be the name of a network"));
+        }
+        self.head(room).await?.ok_or(RoomsError::RoomUnknown)?;
+        let key = (service.to_owned(), network.to_owned(), room.to_owned());
+        let mut write = Write::new(self.data().parts().room(room));
+        if published {
+            write.put::<NetworkRoomRow>(DIRECTORY, &key, &());
+        } else {
+            write.del::<NetworkRoomRow>(DIRECTORY, &key);
+        }
+        self.data().commit(write).await?;
+        Ok(())
     }
 
     /// The rooms that a user is joined to.

@@ -65,6 +65,30 @@ pub enum RoomsError {
         /// How many are allowed.
         max: usize,
     },
+    /// The invitation to the room for notices of the server cannot be declined.
+    #[error("you cannot decline notices of this server")]
+    NoticeRoom,
+    /// The server sends no notices.
+    #[error("server notices are not enabled on this server")]
+    NoticesOff,
+    /// Events are not sent later here.
+    #[error("this server does not send events later")]
+    DelaysOff,
+    /// The delay is longer than the server allows.
+    #[error("the delay is longer than the {max_ms} ms that are allowed")]
+    DelayTooLong {
+        /// Longest delay in milliseconds.
+        max_ms: u64,
+    },
+    /// Too many events of this person wait already.
+    #[error("too many of your events wait to be sent")]
+    TooManyDelayed {
+        /// Until the next of them is sent.
+        retry_ms: u64,
+    },
+    /// The delayed event was sent, or will never be.
+    #[error("the delayed event no longer waits")]
+    DelayEnded,
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]

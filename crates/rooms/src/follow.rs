@@ -74,7 +74,11 @@ impl Rooms {
             for (_, change) in &changes {
                 match change {
                     Change::Profile { user } => self.renew_profile(user).await?,
-                    Change::Deactivated { user } => self.leave_all(user).await?,
+                    Change::Deactivated { user } => {
+                        self.forget_delayed_of(user).await?;
+                        self.forget_notices_of(user).await?;
+                        self.leave_all(user).await?;
+                    }
                     _ => {}
                 }
             }

@@ -13,6 +13,7 @@
 mod aliases;
 mod append;
 mod create;
+mod delayed;
 mod directory;
 mod error;
 mod follow;
@@ -22,6 +23,8 @@ mod lane;
 mod load;
 mod member_rows;
 mod membership;
+mod mutual;
+mod notices;
 mod profiles;
 mod read;
 mod receipts;
@@ -48,9 +51,12 @@ use blaupause_data::Data;
 
 pub use aliases::ResolvedAlias;
 pub use create::{CreateRoom, InitialState, Preset};
-pub use directory::{DirectoryPage, DirectoryQuery};
+pub use delayed::{DelayAction, DelayLimits, DelayedEvent, Schedule};
+pub use directory::{DirectoryPage, DirectoryQuery, Network};
 pub use error::RoomsError;
 pub use membership::{ChangeMembership, MembershipAction};
+pub use mutual::MutualRooms;
+pub use notices::{Notice, NoticeSettings};
 pub use read::{
     Context, ContextQuery, EventInRoom, InitialSync, JoinedMember, MembersQuery, Messages,
     MessagesQuery, Reader, RoomAccess, Summary, filter,
@@ -80,6 +86,9 @@ struct Inner {
     families: read::Families,
     summaries: summary::SummaryCache,
     joined: joined::JoinedCache,
+    clockwork: delayed::Clockwork,
+    /// For whoever looks whether there is a room for notices, and makes one.
+    notice_turn: tokio::sync::Mutex<()>,
     /// When a room was last created, in milliseconds since the Unix epoch.
     last_creation: AtomicU64,
 }
@@ -100,6 +109,8 @@ impl Rooms {
             families: read::Families::default(),
             summaries: summary::SummaryCache::default(),
             joined: joined::JoinedCache::default(),
+            clockwork: delayed::Clockwork::default(),
+            notice_turn: tokio::sync::Mutex::default(),
             last_creation: AtomicU64::new(0),
         }));
         let weak = Arc::downgrade(&rooms.0);
@@ -141,6 +152,14 @@ impl Rooms {
 
     pub(crate) fn joined_cache(&self) -> &joined::JoinedCache {
         &self.0.joined
+    }
+
+    pub(crate) fn clockwork(&self) -> &delayed::Clockwork {
+        &self.0.clockwork
+    }
+
+    pub(crate) fn notice_turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.notice_turn
     }
 
     pub(crate) fn key_numbers(&self) -> &read::KeyNumbers {

@@ -122,6 +122,9 @@ impl Rooms {
                 if !change.action.changes(now)? {
                     return Ok(());
                 }
+                if change.action == MembershipAction::Leave && now == Some(Member::Invite) {
+                    self.check_may_decline(&change.target, &change.room).await?;
+                }
                 let mut content = content.clone();
                 if change.action == MembershipAction::Join {
                     self.before_join(&mut batch, change, now, &mut content).await?;
@@ -220,6 +223,9 @@ impl Rooms {
                 let mut content = given.clone();
                 let now = batch.membership(&target).await?;
                 let comes_in = !matches!(now, Some(Member::Join | Member::Invite));
+                if wanted == "leave" && target == request.sender && now == Some(Member::Invite) {
+                    self.check_may_decline(&target, &request.room).await?;
+                }
                 if wanted == "join"
                     && comes_in
                     && let Some(by) = batch.authorising_user(&target).await?

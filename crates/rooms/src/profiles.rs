@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use blaupause_accounts::rows::{AccountDataRow, ProfileRow, StoredProfile};
+use blaupause_accounts::{
+    InviteAnswer, InviteRules,
+    rows::{AccountDataRow, ProfileRow, StoredProfile},
+};
 use blaupause_data::ReadSet;
 use ruma::{OwnedUserId, UserId};
 use serde_json::{Map, Value, json};
 
 use crate::{Rooms, RoomsError};
-
-/// Account data with which somebody says that they take no invitations (MSC4380), stable and
-/// unstable name.
-const INVITE_PERMISSION_TYPES: [&str; 2] =
-    ["m.invite_permission_config", "org.matrix.msc4380.invite_permission_config"];
 
 /// Adds name and avatar to the content of a member event, where it does not say them itself.
 pub(crate) fn add_profile(content: &mut Map<String, Value>, profile: &StoredProfile) {
@@ -64,7 +62,7 @@ impl Rooms {
             .map(|user| {
                 let part = data.parts().user(user);
                 let profile = want.get::<ProfileRow>(part, &());
-                let permissions = INVITE_PERMISSION_TYPES.map(|kind| {
+                let permissions = InviteRules::TYPES.map(|kind| {
                     want.get::<AccountDataRow>(part, &(String::new(), kind.to_owned()))
                 });
                 (user, profile, permissions)
@@ -73,11 +71,12 @@ impl Rooms {
         let got = want.run(data).await?;
         let mut contents = Vec::with_capacity(slots.len());
         for (user, profile, permissions) in slots {
-            for permission in permissions {
-                let permission = got.one(permission)?.and_then(|row| row.value);
-                if user != by && permission.is_some_and(|json| blocks_invites(&json)) {
-                    return Err(RoomsError::InviteBlocked(user.clone()));
-                }
+            let [stable, unstable, lists] = permissions;
+            let found = [got.one(stable)?, got.one(unstable)?, got.one(lists)?];
+            let configs = found.each_ref().map(|row| row.as_ref()?.value.as_deref());
+            let rules = InviteRules::parse(configs);
+            if user != by && rules.answer(by) == InviteAnswer::Block {
+                return Err(RoomsError::InviteBlocked(user.clone()));
             }
             let mut content = Map::new();
             content.insert("membership".to_owned(), json!("invite"));
@@ -91,12 +90,4 @@ impl Rooms {
         }
         Ok(contents)
     }
-}
-
-fn blocks_invites(json: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Config {
-        default_action: String,
-    }
-    serde_json::from_str::<Config>(json).is_ok_and(|config| config.default_action == "block")
 }

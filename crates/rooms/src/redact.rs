@@ -1,5 +1,7 @@
 //! Content is taken away, for good: the stored event is replaced by its redacted form.
 
+mod related;
+
 use std::sync::Arc;
 
 use blaupause_data::{

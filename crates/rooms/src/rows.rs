@@ -40,6 +40,11 @@ pub struct ThreadReply {
 }
 
 row! {
+    /// A user's room for notices of the server.
+    pub NoticeRoomRow: Usr b'N' Plain, () => OwnedRoomId
+}
+
+row! {
     /// Where a room alias leads; the partition is [`blaupause_data::Parts::alias`].
     pub AliasRow: Idx b'a' Plain, String => Alias
 }
@@ -66,6 +71,12 @@ row! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
     pub by: OwnedUserId,
+}
+
+row! {
+    /// Rooms in directories of application services: service, network, room; the partition is
+    /// [`blaupause_data::DIRECTORY`].
+    pub NetworkRoomRow: Idx b'N' Plain, (String, String, OwnedRoomId) => ()
 }
 
 row! {
@@ -131,4 +142,86 @@ pub enum ReceiptKind {
     Read = 1,
     /// `m.read.private`: only its owner.
     Private = 2,
+}
+
+row! {
+    /// Events that wait to be sent (MSC4140), by the id of the delay.
+    pub DelayedRow: Usr b'y' Versioned, String => Delayed
+}
+
+/// See [`DelayedRow`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delayed {
+    pub room_id: OwnedRoomId,
+    /// Event type.
+    pub kind: String,
+    /// `None`: a message.
+    pub state_key: Option<String>,
+    pub delay_ms: u64,
+    /// When the delay began, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// Key of its [`DelayTxnRow`].
+    pub txn: Option<[u8; 16]>,
+}
+
+row! {
+    /// The content of a delayed event, waiting or ended: a JSON object. It is not written again
+    /// when the delay begins again.
+    pub DelayedContentRow: Usr b'Y' Plain, String => String
+}
+
+row! {
+    /// Delayed events that no longer wait, for a while.
+    pub DelayedEndRow: Usr b'z' Plain, String => (Delayed, Ending)
+}
+
+/// How a delayed event ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    pub outcome: Outcome,
+}
+
+/// See [`Ending`]. Stored: only append variants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    Sent(OwnedEventId),
+    Cancelled,
+    /// The room, or the server, did not take it. The text may be shown.
+    Failed {
+        reason: DelayFailure,
+        text: String,
+    },
+}
+
+/// Why a delayed event was not taken. Stored: only append variants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DelayFailure {
+    NotAllowed,
+    NotFound,
+    BadContent,
+    TooLarge,
+    Other,
+}
+
+row! {
+    /// What is to be done when: milliseconds since the Unix epoch, id of the delay. The partition
+    /// is [`blaupause_data::DIRECTORY`].
+    pub DueRow: Seq b'D' Plain, (u64, String) => OwnedUserId
+}
+
+row! {
+    /// Whose a delay is; the partition is named by its id.
+    pub DelayOwnerRow: Idx b'y' Plain, String => OwnedUserId
+}
+
+row! {
+    /// The delay that a transaction made.
+    pub DelayTxnRow: Idx b'X' Plain, [u8; 16] => String
+}
+
+row! {
+    /// The delay that an event waited for: its sender is told.
+    pub EventDelayRow: Idx b'Y' Plain, EventNo => String
 }

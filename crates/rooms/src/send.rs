@@ -187,7 +187,7 @@ impl Rooms {
         .await
     }
 
-    async fn check_state(&self, request: &SendState) -> Result<(), RoomsError> {
+    pub(crate) async fn check_state(&self, request: &SendState) -> Result<(), RoomsError> {
         let SendState { kind, state_key, content, room, .. } = request;
         validate::state(kind, state_key, content, Some(room))?;
         if *kind == StateEventType::RoomCanonicalAlias {

@@ -2,16 +2,26 @@
 
 use ruma::RoomVersionId;
 
+use crate::{DelayLimits, NoticeSettings};
+
 /// Settings of this domain; the default is what a new installation runs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Room version of rooms whose creator does not ask for one.
     pub default_version: RoomVersionId,
+    /// Events that the server sends later; `None`: there are none.
+    pub delayed: Option<DelayLimits>,
+    /// Messages of the operator; `None`: there are none.
+    pub notices: Option<NoticeSettings>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { default_version: RoomVersionId::V12 }
+        Self {
+            default_version: RoomVersionId::V12,
+            delayed: Some(DelayLimits::default()),
+            notices: None,
+        }
     }
 }
 

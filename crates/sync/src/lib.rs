@@ -11,7 +11,9 @@
 
 mod device_lists;
 mod error;
+mod events;
 mod filter;
+mod initial;
 mod lazy;
 mod notifier;
 mod own;
@@ -35,6 +37,8 @@ use blaupause_notify::Notify;
 use blaupause_rooms::Rooms;
 
 pub use error::SyncError;
+pub use events::Events;
+pub use initial::{InitialRoom, InitialSync, InitialSyncQuery};
 pub use notifier::{Notifier, Slot, Waiter};
 pub use sliding::SlidingRequest;
 pub use token::SyncToken;

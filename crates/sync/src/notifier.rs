@@ -3,6 +3,7 @@
 //! Only users who sync have a slot, so that a message costs as much as there are *connected*
 //! members, not members. A slot knows its user's joined rooms; the index goes the other way.
 
+mod peeks;
 mod wakes;
 
 use std::{
@@ -15,6 +16,9 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::sync::{mpsc, watch};
+
+pub(crate) use peeks::Peek;
+use peeks::Peeks;
 
 /// Users who have a slot. Beyond that, those who asked longest ago and do not wait lose theirs.
 const SLOTS_MAX: usize = 20_000;
@@ -102,6 +106,7 @@ struct State {
     slots: LruCache<OwnedUserId, Arc<Slot>>,
     by_room: HashMap<OwnedRoomId, HashMap<OwnedUserId, Weak<Slot>>>,
     connects: u64,
+    peeks: Peeks,
 }
 
 impl Notifier {
@@ -147,6 +152,11 @@ impl Notifier {
         state.slots.put(user.to_owned(), Arc::clone(&slot));
         state.make_place();
         slot
+    }
+
+    /// Listen to a room, whether or not one is in it.
+    pub(crate) fn peek(&self, room: &OwnedRoomId) -> Arc<Peek> {
+        self.0.state.lock().peeks.of(room)
     }
 
     /// The rooms of a slot's user, with any membership; read once and kept until one changes.
@@ -235,7 +245,12 @@ const SWEEP_EVERY: u64 = 1_024;
 
 impl State {
     fn new() -> Self {
-        Self { slots: LruCache::unbounded(), by_room: HashMap::new(), connects: 0 }
+        Self {
+            slots: LruCache::unbounded(),
+            by_room: HashMap::new(),
+            connects: 0,
+            peeks: Peeks::default(),
+        }
     }
 
     /// Forget who asked longest ago, but nobody who waits: their wakes would be lost.

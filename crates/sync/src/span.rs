@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use blaupause_accounts::InviteAnswer;
 use blaupause_data::{Change, Found, Member, StreamPos, rows::UserRoom};
 use ruma::{DeviceId, OwnedRoomId, OwnedUserId, UserId};
 
@@ -152,8 +153,8 @@ impl Known {
 }
 
 impl Sync {
-    /// The user's rooms, without invitations from people they ignore (spec: client-server API,
-    /// "Ignoring Users"), and what an answer from a client's token to now covers.
+    /// The user's rooms, without invitations that they do not want to see (spec: client-server API,
+    /// "Ignoring Users"; MSC4155), and what an answer from a client's token to now covers.
     pub(crate) async fn view(
         &self,
         slot: &Arc<Slot>,
@@ -173,9 +174,12 @@ impl Sync {
             // A membership changed at this very moment.
             tokio::task::yield_now().await;
         };
-        let ignored = self.accounts().ignored_users(slot.user()).await?;
+        let unwanted = self.accounts().unwanted(slot.user()).await?;
+        let ignored = Arc::clone(&unwanted.ignored);
         let is_hidden = |room: &Found<UserRoom>| {
-            room.membership == Member::Invite && ignored.contains(&room.sender)
+            room.membership == Member::Invite
+                && (ignored.contains(&room.sender)
+                    || unwanted.invites.answer(&room.sender) == InviteAnswer::Ignore)
         };
         let rooms = if rooms.iter().any(is_hidden) {
             Arc::new(rooms.iter().filter(|room| !is_hidden(room)).cloned().collect())

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Boxed, Slot, Sync, SyncError};
+use crate::{Boxed, Slot, Sync, SyncError, Waiter};
 
 /// Longest wait for something new.
 const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
@@ -17,14 +17,23 @@ impl Sync {
     /// Thousands of clients wait here at any time. What one of them holds is its request and a
     /// place in the notifier; whatever a look made is gone before the wait, and made anew at its
     /// end.
-    pub(crate) async fn look_until_news<'a, T>(
-        &self,
+    pub(crate) fn look_until_news<'s, 'a: 's, T: 's, L: Fn() -> Look<'a, T> + 's>(
+        &'s self,
         slot: &Arc<Slot>,
+        timeout: Duration,
+        look: L,
+    ) -> impl Future<Output = Result<T, SyncError>> + use<'s, 'a, T, L> {
+        // Listen first, look second: nothing that happens in between is missed.
+        self.until_news(slot.waiter(), timeout, look)
+    }
+
+    /// As [`Self::look_until_news`], with a waiter that was made before the first look.
+    pub(crate) async fn until_news<'a, T>(
+        &self,
+        mut waiter: Waiter,
         timeout: Duration,
         look: impl Fn() -> Look<'a, T>,
     ) -> Result<T, SyncError> {
-        // Listen first, look second: nothing that happens in between is missed.
-        let mut waiter = slot.waiter();
         let (answer, is_news) = look().await?;
         if is_news || timeout.is_zero() {
             return Ok(answer);

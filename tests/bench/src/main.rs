@@ -69,6 +69,12 @@ pub struct Wanted {
     /// Clients that wait in /sync with nothing to see.
     #[arg(long, default_value_t = 1_000)]
     idle: usize,
+    /// Members of the room whose messages are judged by push rules.
+    #[arg(long, default_value_t = 500)]
+    push_members: usize,
+    /// Messages sent into it.
+    #[arg(long, default_value_t = 500)]
+    push_messages: usize,
     /// The JSON file. Default: bench.json beside this program.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -99,10 +105,13 @@ enum Scenario {
     FirstSync,
     /// Memory of an empty server and of many idle clients.
     Idle,
+    /// Messages judged by the push rules of everybody in a room.
+    Pushes,
 }
 
 impl Scenario {
-    const ALL: [Self; 4] = [Self::Register, Self::Messages, Self::FirstSync, Self::Idle];
+    const ALL: [Self; 5] =
+        [Self::Register, Self::Messages, Self::FirstSync, Self::Idle, Self::Pushes];
 }
 
 fn main() -> Result<()> {
@@ -126,6 +135,7 @@ async fn run(wanted: &Wanted) -> Result<()> {
             Scenario::Messages => scenario::messages::run(wanted, &target).await?,
             Scenario::FirstSync => scenario::first_sync::run(wanted, &target).await?,
             Scenario::Idle => scenario::idle::run(wanted, &target).await?,
+            Scenario::Pushes => scenario::pushes::run(wanted, &target).await?,
         };
         report.add(lines);
         target.close()?;

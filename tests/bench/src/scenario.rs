@@ -3,4 +3,5 @@
 pub mod first_sync;
 pub mod idle;
 pub mod messages;
+pub mod pushes;
 pub mod register;

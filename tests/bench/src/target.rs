@@ -210,7 +210,8 @@ fn configuration(folder: &Path, store: &str, cheap_passwords: bool) -> String {
          [log]\nfilter = \"error\"\n\
          {store}[media]\npath = \"{folder}/media\"\n\
          [registration]\nmode = \"open\"\n\
-         [rate_limits]\nenabled = false\n{argon2}"
+         [rate_limits]\nenabled = false\n\
+         [push]\nallow_private_addresses = true\n{argon2}"
     )
 }
 

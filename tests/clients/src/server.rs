@@ -38,7 +38,8 @@ impl Server {
         let folder = tempfile::tempdir()?;
         write_config(folder.path(), "127.0.0.1:0", "")?;
         let mut process = spawn(folder.path())?;
-        let address = ready(&mut process, folder.path()).await?;
+        let addresses = ready(&mut process, folder.path()).await?;
+        let address = first(&addresses, "listen")?;
         Ok(Self { process: Mutex::new(process), address, folder })
     }
 
@@ -52,22 +53,36 @@ impl Server {
     /// # Errors
     /// If it does not come back.
     pub async fn kill_and_restart(&self) -> Result<()> {
-        self.restart_with("").await
+        self.restart_with("").await.map(drop)
     }
 
-    /// A new process with the OAuth server, which must know the address before it starts.
+    /// A new process with the OAuth server, which clients want to find at an HTTPS address, and
+    /// which must know it before it starts. Answers the address; nobody knows its certificate.
     ///
     /// # Errors
     /// If it does not come back.
-    pub async fn restart_with_oauth(&self) -> Result<()> {
-        self.restart_with(&format!(
-            "public_base_url = \"{}\"\n\n[oauth]\nenabled = true\n",
-            self.url()
-        ))
-        .await
+    pub async fn restart_with_oauth(&self) -> Result<String> {
+        let folder = self.folder.path();
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        fs::write(folder.join("cert.pem"), made.cert.pem())?;
+        fs::write(folder.join("key.pem"), made.signing_key.serialize_pem())?;
+        let tls = |listen: &str| {
+            let folder = folder.display();
+            format!(
+                "\n[tls]\nlisten = [\"{listen}\"]\ncert_file = \"{folder}/cert.pem\"\n\
+                 key_file = \"{folder}/key.pem\"\n"
+            )
+        };
+        let address = first(&self.restart_with(&tls("127.0.0.1:0")).await?, "tls")?;
+        let url = format!("https://{address}");
+        let more =
+            format!("public_base_url = \"{url}\"\n{}\n[oauth]\nenabled = true\n", tls(&address));
+        self.restart_with(&more).await?;
+        Ok(url)
     }
 
-    async fn restart_with(&self, more: &str) -> Result<()> {
+    /// Answers the addresses it announces.
+    async fn restart_with(&self, more: &str) -> Result<Value> {
         {
             let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
             process.kill()?;
@@ -76,9 +91,9 @@ impl Server {
         fs::remove_file(self.folder.path().join(READY))?;
         write_config(self.folder.path(), &self.address, more)?;
         let mut process = spawn(self.folder.path())?;
-        ready(&mut process, self.folder.path()).await?;
+        let addresses = ready(&mut process, self.folder.path()).await?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = process;
-        Ok(())
+        Ok(addresses)
     }
 
     /// The last lines of the log.
@@ -147,8 +162,14 @@ fn spawn(folder: &Path) -> Result<Child> {
         .context("the server does not start")
 }
 
-/// Wait for the ready file; gives the address it names.
-async fn ready(process: &mut Child, folder: &Path) -> Result<String> {
+/// The first address of a kind.
+fn first(addresses: &Value, kind: &str) -> Result<String> {
+    let address = addresses[kind][0].as_str();
+    Ok(address.with_context(|| format!("no {kind} in {addresses}"))?.to_owned())
+}
+
+/// Wait for the ready file; gives what it says.
+async fn ready(process: &mut Child, folder: &Path) -> Result<Value> {
     let process = Mutex::new(process);
     let file = folder.join(READY);
     let named = until("the server is ready", async || {
@@ -157,8 +178,7 @@ async fn ready(process: &mut Child, folder: &Path) -> Result<String> {
             return Some(Err(anyhow!("the server ended: {status}")));
         }
         let text = fs::read_to_string(&file).ok()?;
-        let addresses: Value = serde_json::from_str(&text).ok()?;
-        addresses["listen"][0].as_str().map(|address| Ok(address.to_owned()))
+        serde_json::from_str(&text).ok().map(Ok)
     });
     match named.await.flatten() {
         Ok(address) => Ok(address),

@@ -42,7 +42,8 @@ async function freePort() {
 
 /** A running server. Rate limits stay as in production: a real client has to get along with them. */
 export class Server {
-    /** `oauth`: with the OAuth 2.0 server, which must know its address before it starts. */
+    /** `oauth`: with the OAuth 2.0 server, which must know its address before it starts, and an
+     *  identity provider that nobody can reach. */
     static async start({ oauth = false } = {}) {
         const server = new Server();
         server.folder = mkdtempSync(join(tmpdir(), "blaupause-js-"));
@@ -58,6 +59,8 @@ export class Server {
         if (oauth) {
             opened = opened.replace("[server]\n", `[server]\npublic_base_url = "http://${listen}"\n`);
             opened += "\n[oauth]\nenabled = true\n";
+            opened += '\n[[login.oidc]]\nid = "kc"\nname = "Amt & Co"\nissuer = "http://127.0.0.1:1/realms/amt"\n';
+            opened += 'client_id = "matrix"\nclient_auth = "none"\n';
         }
         writeFileSync(config, `${opened}\n[login.argon2]\nmemory = "1 MiB"\npasses = 1\n`);
         const log = openSync(server.log, "a");

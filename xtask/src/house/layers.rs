@@ -3,6 +3,7 @@
 /// Each crate's level; it may use lower levels only. `testkit` is for tests and may use all.
 const LEVELS: &[(&str, u8)] = &[
     ("graph", 0),
+    ("outbound", 0),
     ("policy", 0),
     ("store", 0),
     ("data", 1),
@@ -11,6 +12,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("rooms", 3),
     ("e2ee", 3),
     ("media", 3),
+    ("sso", 3),
     ("notify", 4),
     ("sync", 5), // a sync answer carries notify's unread counts
     ("api", 6),

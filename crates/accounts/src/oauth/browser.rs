@@ -7,9 +7,10 @@ use ruma::{OwnedUserId, UserId};
 
 use super::rows::BrowserRow;
 use crate::{
-    ATTEMPTS_MAX, Accounts, AccountsError, Secret,
+    ATTEMPTS_MAX, Accounts, AccountsError, Origin, Secret,
+    origin::{self, Opened},
     registration::millis,
-    rows::{AccountRow, PasswordHash},
+    rows::{AccountRow, OriginRow, PasswordHash},
     secret::TokenKind,
     signin::password::Verdict,
 };
@@ -27,6 +28,8 @@ pub struct Browser {
     pub has_password: bool,
     /// Whether the account is suspended: reading is allowed, changing what others see is not.
     pub is_suspended: bool,
+    /// Who vouched for the person; `None`: they signed in here.
+    pub origin: Option<Origin>,
 }
 
 impl Accounts {
@@ -58,7 +61,7 @@ impl Accounts {
         }
         let renewed =
             if outdated { Some(self.hash_password(password.clone()).await) } else { None };
-        self.add_browser(&user, renewed).await
+        self.add_browser(&user, renewed, None).await
     }
 
     /// Sign in somebody who has just proved who they are, or made the account.
@@ -66,13 +69,26 @@ impl Accounts {
     /// # Errors
     /// The account is unknown, deactivated or locked, or the store failed.
     pub async fn open_browser_as(&self, user: &UserId) -> Result<Secret, AccountsError> {
-        self.add_browser(user, None).await
+        self.add_browser(user, None, None).await
+    }
+
+    /// Sign in somebody whom another identity provider vouches for.
+    ///
+    /// # Errors
+    /// As for [`Self::open_browser_as`].
+    pub async fn open_browser_from(
+        &self,
+        user: &UserId,
+        origin: &Origin,
+    ) -> Result<Secret, AccountsError> {
+        self.add_browser(user, None, Some(origin)).await
     }
 
     async fn add_browser(
         &self,
         user: &UserId,
         renewed: Option<PasswordHash>,
+        origin: Option<&Origin>,
     ) -> Result<Secret, AccountsError> {
         let part = self.part(user);
         for _ in 0..ATTEMPTS_MAX {
@@ -93,6 +109,7 @@ impl Accounts {
             for (index, (ends, hash)) in old.iter().enumerate() {
                 if index < too_many || *ends <= now {
                     write.del::<BrowserRow>(part, hash);
+                    origin::put(&mut write, part, Opened::Browser(hash), None);
                 }
             }
             let (text, hash) = TokenKind::Browser.make(self.data().env(), part);
@@ -104,6 +121,9 @@ impl Accounts {
                 write.put_version::<AccountRow>(part, &(), account.version + 1, &value);
             }
             write.put::<BrowserRow>(part, &hash, &now.saturating_add(millis(BROWSER_LIFETIME)));
+            if origin.is_some() {
+                origin::put(&mut write, part, Opened::Browser(&hash), origin);
+            }
             match self.data().commit(write).await {
                 Ok(_) => return Ok(Secret::new(text)),
                 Err(DataError::Conflict { .. }) => {}
@@ -122,7 +142,9 @@ impl Accounts {
         let mut want = ReadSet::new();
         let ends = want.get::<BrowserRow>(part, &hash);
         let account = want.get::<AccountRow>(part, &());
+        let origin = want.get::<OriginRow>(part, &Opened::Browser(&hash).key());
         let got = want.run(self.data()).await?;
+        let origin = got.one(origin)?.map(|found| found.value);
         let is_alive = got.one(ends)?.is_some_and(|ends| ends.value > self.now_ms());
         let account = got.one(account)?.filter(|account| {
             is_alive && account.deactivated_ms.is_none() && !account.locked && !account.guest
@@ -130,6 +152,7 @@ impl Accounts {
         Ok(account.map(|account| Browser {
             has_password: account.password.is_some(),
             is_suspended: account.suspended,
+            origin,
             user_id: account.value.user_id,
         }))
     }
@@ -144,6 +167,7 @@ impl Accounts {
         if self.data().get::<BrowserRow>(part, &hash).await?.is_some() {
             let mut write = Write::new(part);
             write.del::<BrowserRow>(part, &hash);
+            origin::put(&mut write, part, Opened::Browser(&hash), None);
             self.data().commit(write).await?;
         }
         Ok(())

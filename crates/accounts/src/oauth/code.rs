@@ -11,7 +11,10 @@ use super::{
     rows::{AuthCodeRow, OAuthSessionRow, StoredAuthCode},
 };
 use crate::{
-    ATTEMPTS_MAX, Accounts, AccountsError, Secret, registration::millis, rows::AccountRow,
+    ATTEMPTS_MAX, Accounts, AccountsError, Origin, Secret,
+    origin::{self, Opened},
+    registration::millis,
+    rows::{AccountRow, OriginRow},
     secret::TokenKind,
 };
 
@@ -23,7 +26,8 @@ const CODE_KEPT_FOR: Duration = Duration::from_secs(10 * 60);
 const CODES_MAX: usize = 20;
 
 impl Accounts {
-    /// The person said yes: make the code for the client.
+    /// The person said yes: make the code for the client. `origin`: where the browser's session
+    /// came from.
     ///
     /// # Errors
     /// The store failed.
@@ -31,6 +35,7 @@ impl Accounts {
         &self,
         user: &UserId,
         request: &AuthorizationRequest,
+        origin: Option<&Origin>,
     ) -> Result<Secret, AccountsError> {
         let part = self.part(user);
         let now = self.now_ms();
@@ -43,6 +48,7 @@ impl Accounts {
         for (index, (ended, hash)) in old.iter().enumerate() {
             if index < too_many || ended.saturating_add(millis(CODE_KEPT_FOR)) <= now {
                 write.del::<AuthCodeRow>(part, hash);
+                origin::put(&mut write, part, Opened::Code(hash), None);
             }
         }
         let (text, hash) = TokenKind::AuthCode.make(self.data().env(), part);
@@ -56,6 +62,9 @@ impl Accounts {
             used: None,
         };
         write.put_version::<AuthCodeRow>(part, &hash, 1, &code);
+        if origin.is_some() {
+            origin::put(&mut write, part, Opened::Code(&hash), origin);
+        }
         self.data().commit(write).await?;
         Ok(Secret::new(text))
     }
@@ -79,7 +88,9 @@ impl Accounts {
             let mut want = ReadSet::new();
             let code = want.get::<AuthCodeRow>(part, &hash);
             let account = want.get::<AccountRow>(part, &());
+            let origin = want.get::<OriginRow>(part, &Opened::Code(&hash).key());
             let got = want.run(self.data()).await?;
+            let origin = got.one(origin)?.map(|found| found.value);
             let (Some(code), Some(account)) = (got.one(code)?, got.one(account)?) else {
                 return Err(UNKNOWN);
             };
@@ -110,7 +121,9 @@ impl Accounts {
                 write.require_version::<AuthCodeRow>(part, &hash, code.version);
                 write.put_version::<AuthCodeRow>(part, &hash, code.version + 1, &value);
             };
-            match self.open_oauth_session(&account, client_id, &device, &scope, used).await {
+            let opened =
+                self.open_oauth_session(&account, client_id, &device, &scope, origin, used);
+            match opened.await {
                 // Somebody was faster; if it was with this code, the next look says so.
                 Err(OAuthError::Accounts(AccountsError::Data(DataError::Conflict { .. }))) => {}
                 done => return done,

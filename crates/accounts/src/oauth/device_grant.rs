@@ -10,7 +10,13 @@ use super::{
     Client, OAuthError, OAuthIssued, OAuthScope,
     rows::{DeviceGrantRow, StoredDecision, StoredDeviceGrant},
 };
-use crate::{ATTEMPTS_MAX, Accounts, AccountsError, Secret, registration::millis, secret};
+use crate::{
+    ATTEMPTS_MAX, Accounts, AccountsError, Origin, Secret,
+    origin::{self, Opened},
+    registration::millis,
+    rows::OriginRow,
+    secret,
+};
 
 /// So long the person has to decide.
 const GRANT_LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -152,7 +158,8 @@ impl Accounts {
         Ok(Some(PendingDeviceGrant { user_code: shown(&code), client, scope }))
     }
 
-    /// The person decided. Whether there was something to decide.
+    /// The person decided. Whether there was something to decide. `origin`: where the browser's
+    /// session came from.
     ///
     /// # Errors
     /// The store failed.
@@ -161,6 +168,7 @@ impl Accounts {
         user: &UserId,
         typed: &str,
         approve: bool,
+        origin: Option<&Origin>,
     ) -> Result<bool, AccountsError> {
         for _ in 0..ATTEMPTS_MAX {
             let Some((code, grant)) = self.open_grant(typed).await? else { return Ok(false) };
@@ -173,6 +181,9 @@ impl Accounts {
             let mut write = Write::new(DIRECTORY);
             write.require_version::<DeviceGrantRow>(DIRECTORY, &code, grant.version);
             write.put_version::<DeviceGrantRow>(DIRECTORY, &code, grant.version + 1, &value);
+            if approve && origin.is_some() {
+                origin::put(&mut write, self.part(user), Opened::Grant(&code), origin);
+            }
             match self.data().commit(write).await {
                 Ok(_) => return Ok(true),
                 Err(DataError::Conflict { .. }) => {}
@@ -226,12 +237,17 @@ impl Accounts {
                 StoredDecision::Approved(user) => user,
             };
             let account = self.stored_account(user).await?.ok_or(OAuthError::AccessDenied)?;
+            let part = self.part(user);
+            let opened = Opened::Grant(&user_code);
+            let origin = self.data().get::<OriginRow>(part, &opened.key()).await?;
+            let origin = origin.map(|found| found.value);
             let used = |write: &mut Write, _| {
                 write.require_version::<DeviceGrantRow>(DIRECTORY, &user_code, grant.version);
                 write.del::<DeviceGrantRow>(DIRECTORY, &user_code);
+                origin::put(write, part, opened, None);
             };
-            let opened =
-                self.open_oauth_session(&account, client_id, &grant.device, &grant.scope, used);
+            let (device, scope) = (&grant.device, &grant.scope);
+            let opened = self.open_oauth_session(&account, client_id, device, scope, origin, used);
             match opened.await {
                 Err(OAuthError::Accounts(AccountsError::Data(DataError::Conflict { .. }))) => {}
                 done => return done,

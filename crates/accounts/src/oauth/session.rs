@@ -10,7 +10,7 @@ use super::{
     rows::{OAuthSessionRow, StoredOAuthSession},
 };
 use crate::{
-    Accounts, AccountsError, Issued, SignIn,
+    Accounts, AccountsError, Issued, Origin, SignIn,
     registration::millis,
     rows::{AccountRow, DeviceRow, StoredAccount, TokenRow},
     secret::{self, TokenHash, TokenKind, family_of},
@@ -58,6 +58,7 @@ impl Accounts {
         client_id: &str,
         device: &OwnedDeviceId,
         scope: &str,
+        origin: Option<Origin>,
         also: impl FnOnce(&mut Write, TokenHash),
     ) -> Result<OAuthIssued, OAuthError> {
         if account.deactivated_ms.is_some() || account.locked {
@@ -74,6 +75,7 @@ impl Accounts {
             device_id: Some(device.clone()),
             device_name: Some(client.metadata.display_name()),
             refresh: true,
+            origin,
         };
         let family = self.data().env().random_text::<18>();
         let grant = Grant { client_id, scope, family: &family };

@@ -24,6 +24,7 @@ impl Accounts {
         let swept = self.0.oauth.swept_ms.load(Ordering::Relaxed);
         if self.now_ms() >= swept.saturating_add(millis(SWEEP_EVERY)) {
             self.sweep_oauth().await?;
+            self.sweep_proofs().await?;
         }
         Ok(())
     }
@@ -48,7 +49,10 @@ impl Accounts {
     }
 
     /// Remove rows of the directory partition in portions; answers how many stay.
-    async fn sweep<R>(&self, is_over: impl Fn(&R::Value) -> bool) -> Result<u64, AccountsError>
+    pub(crate) async fn sweep<R>(
+        &self,
+        is_over: impl Fn(&R::Value) -> bool,
+    ) -> Result<u64, AccountsError>
     where
         R: Row<Key = String>,
     {

@@ -10,6 +10,7 @@ use ruma::UserId;
 use crate::{
     ATTEMPTS_MAX, Accounts, AccountsError, Argon2Cost, Secret,
     oauth::rows::BrowserRow,
+    origin,
     rows::{AccountRow, PasswordHash, StoredAccount},
 };
 
@@ -45,6 +46,17 @@ impl Accounts {
     /// # Errors
     /// The password is weak, the user is unknown or deactivated, or the store failed.
     pub async fn set_password(&self, user: &UserId, new: Secret) -> Result<(), AccountsError> {
+        self.set_password_and(user, new, |_| {}).await
+    }
+
+    /// The same in one batch with what allows it. A precondition of `also` that does not hold ends
+    /// in [`AccountsError::Busy`].
+    pub(crate) async fn set_password_and(
+        &self,
+        user: &UserId,
+        new: Secret,
+        also: impl Fn(&mut Write),
+    ) -> Result<(), AccountsError> {
         self.check_new_password(new.reveal())?;
         let hash = self.hash_password(new).await;
         let part = self.part(user);
@@ -60,6 +72,8 @@ impl Accounts {
             write.put_version::<AccountRow>(part, &(), account.version + 1, &value);
             // Whoever knew the old one is out of the account pages, too.
             write.del_prefix::<BrowserRow>(part, &());
+            origin::forget_browsers(&mut write, part);
+            also(&mut write);
             match self.data().commit(write).await {
                 Ok(_) => return Ok(()),
                 Err(DataError::Conflict { .. }) => {}

@@ -15,7 +15,7 @@ async fn a_deactivated_account_has_nothing_left_and_lets_nobody_in() {
     let user = world.user("alice").await;
     let start = world.data.position();
     let issued = world.sign_in(&user, &SignIn { refresh: true, ..SignIn::default() }).await;
-    let login = world.accounts.login_token(&user).await.expect("memory writes");
+    let login = world.accounts.login_token(&user, None).await.expect("memory writes");
     let openid = world.accounts.openid_token(&user).await.expect("memory writes");
     world.accounts.authenticate(issued.access_token.reveal()).await.expect("known");
     let content = serde_json::value::to_raw_value(&json!({"x": 1})).expect("JSON");

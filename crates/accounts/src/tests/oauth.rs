@@ -64,7 +64,7 @@ impl Stage {
 
     async fn code(&self, device: &str) -> Secret {
         let request = self.request(device).await;
-        self.world.accounts.grant_code(&self.user, &request).await.expect("memory writes")
+        self.world.accounts.grant_code(&self.user, &request, None).await.expect("memory writes")
     }
 
     async fn redeem(&self, code: &Secret) -> Result<OAuthIssued, OAuthError> {
@@ -143,7 +143,7 @@ async fn many_people_sign_in_with_one_client_at_once() {
     for number in 0..20 {
         let user = stage.world.user(&format!("u{number}")).await;
         let request = stage.request("D").await;
-        let code = stage.world.accounts.grant_code(&user, &request).await;
+        let code = stage.world.accounts.grant_code(&user, &request, None).await;
         codes.push(code.expect("memory writes"));
     }
     stage.session("D").await;
@@ -359,9 +359,16 @@ async fn a_person_lets_a_device_in_by_its_code() {
     let typed = grant.user_code.to_lowercase();
     let pending = accounts.pending_device_grant(&typed).await.expect("memory reads");
     assert_eq!(pending.expect("it waits").client.id, *id);
-    assert!(accounts.decide_device_grant(&stage.user, &typed, true).await.expect("memory writes"));
+    assert!(
+        accounts.decide_device_grant(&stage.user, &typed, true, None).await.expect("memory writes")
+    );
     assert!(accounts.pending_device_grant(&typed).await.expect("memory reads").is_none());
-    assert!(!accounts.decide_device_grant(&stage.user, &typed, false).await.expect("memory reads"));
+    assert!(
+        !accounts
+            .decide_device_grant(&stage.user, &typed, false, None)
+            .await
+            .expect("memory reads")
+    );
     let session = poll().await.expect("it was allowed");
     assert_eq!(session.issued.device_id, "TV");
     assert!(stage.works(&session).await);
@@ -397,7 +404,9 @@ async fn a_device_grant_can_be_denied_and_ends_by_itself() {
         || accounts.start_device_grant(id, "urn:matrix:client:api:* urn:matrix:client:device:TV");
     let denied = start().await.expect("the request is good");
     let code = &denied.user_code;
-    assert!(accounts.decide_device_grant(&stage.user, code, false).await.expect("memory writes"));
+    assert!(
+        accounts.decide_device_grant(&stage.user, code, false, None).await.expect("memory writes")
+    );
     let poll = accounts.poll_device_grant(id, denied.device_code.reveal()).await;
     assert!(matches!(poll, Err(OAuthError::AccessDenied)));
     let late = start().await.expect("the request is good");

@@ -1,12 +1,10 @@
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
 use super::{PASSWORD, World, cheap, secret};
 use crate::{
-    AccountsError, NewAccount, NewRegistrationToken, Registration, RegistrationMode, ReservedNames,
-    Settings, SignIn,
+    AccountsError, NewAccount, NewRegistrationToken, Registration, RegistrationMode, Settings,
+    SignIn,
 };
 
 fn registration(name: &str) -> Registration {
@@ -134,19 +132,6 @@ async fn a_registration_token_has_so_many_uses_and_an_end() {
     for bad in ["", "a b", "x/y", &"x".repeat(65)] {
         assert!(!accounts.is_registration_token_valid(bad).await.expect("memory reads"));
     }
-}
-
-#[tokio::test]
-async fn reserved_names_are_for_application_services() {
-    static ASKED: AtomicBool = AtomicBool::new(false);
-    let reserved_names = ReservedNames::new(|user| {
-        ASKED.store(true, Ordering::SeqCst);
-        user.localpart().starts_with("bridge_")
-    });
-    let world = World::with(Settings { reserved_names, ..cheap() }).await;
-    let done = world.accounts.register(registration("bridge_x")).await;
-    assert!(matches!(done, Err(AccountsError::Exclusive)));
-    assert!(ASKED.load(Ordering::SeqCst));
 }
 
 fn mac(parts: [&str; 4]) -> String {

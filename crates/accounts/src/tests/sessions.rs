@@ -17,7 +17,7 @@ async fn a_token_costs_one_read_and_then_none() {
     let before = world.store.round_trips().0;
     let session = world.accounts.authenticate(issued.access_token.reveal()).await.expect("known");
     assert_eq!(session.user_id, user);
-    assert_eq!(session.device_id, issued.device_id);
+    assert_eq!(session.device_id.as_ref(), Some(&issued.device_id));
     assert_eq!(world.store.round_trips().0, before + 1);
     world.accounts.authenticate(issued.access_token.reveal()).await.expect("known");
     assert_eq!(world.store.round_trips().0, before + 1);
@@ -53,6 +53,7 @@ async fn signing_in_with_a_known_device_ends_its_old_token() {
         device_id: Some(device_id!("PHONE").to_owned()),
         device_name: Some("phone".into()),
         refresh: false,
+        origin: None,
     };
     let first = world.sign_in(&user, &how).await;
     world.accounts.authenticate(first.access_token.reveal()).await.expect("known");
@@ -121,7 +122,7 @@ async fn neither_tokens_nor_passwords_are_stored() {
     let world = World::new().await;
     let user = world.user("alice").await;
     let issued = world.sign_in(&user, &SignIn { refresh: true, ..SignIn::default() }).await;
-    let login = world.accounts.login_token(&user).await.expect("memory writes");
+    let login = world.accounts.login_token(&user, None).await.expect("memory writes");
     let openid = world.accounts.openid_token(&user).await.expect("memory writes");
     let dump = world.dump().await;
     let refresh = issued.refresh_token.expect("it was wanted");
@@ -138,12 +139,12 @@ async fn a_login_token_signs_in_once_and_for_two_minutes() {
     let world = World::new().await;
     let user = world.user("alice").await;
     let how = SignIn::default();
-    let login = world.accounts.login_token(&user).await.expect("memory writes");
+    let login = world.accounts.login_token(&user, None).await.expect("memory writes");
     let done = world.accounts.sign_in_with_token(login.token.reveal(), &how).await;
     assert_eq!(done.expect("it is fresh").user_id, user);
     let again = world.accounts.sign_in_with_token(login.token.reveal(), &how).await;
     assert!(matches!(again, Err(AccountsError::WrongLoginToken)));
-    let login = world.accounts.login_token(&user).await.expect("memory writes");
+    let login = world.accounts.login_token(&user, None).await.expect("memory writes");
     world.advance(121);
     let late = world.accounts.sign_in_with_token(login.token.reveal(), &how).await;
     assert!(matches!(late, Err(AccountsError::WrongLoginToken)));

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use blaupause_data::conformance::{Any, Catalogue};
 
 use crate::{
-    ApplicationKind, ClientMetadata,
+    ApplicationKind, ClientMetadata, ProofPurpose,
+    email::rows::{
+        AddressOwnerRow, AddressRow, ProofRow, StoredAddress, StoredAddressOwner, StoredProof,
+    },
     oauth::rows::{
         AuthCodeRow, BrowserRow, ClientRow, DeviceGrantRow, OAuthSessionRow, ResetRow,
         StoredAuthCode, StoredClient, StoredDecision, StoredDeviceGrant, StoredOAuthSession,
@@ -54,6 +57,9 @@ fn people(all: &mut Catalogue) {
         };
         (any.device(), device)
     });
+    all.row::<DehydratedRow>(|any| {
+        ((), StoredDehydrated { device_id: any.device(), data: any.text() })
+    });
     all.row::<LastSeenRow>(|any| {
         let seen = StoredLastSeen {
             at_ms: any.number(),
@@ -94,6 +100,10 @@ fn tokens(all: &mut Catalogue) {
         (hash(any), token(any, kind))
     });
     all.row::<LoginTokenRow>(|any| (hash(any), any.number()));
+    all.row::<OriginRow>(|any| {
+        let origin = crate::Origin { provider: any.text(), session: any.maybe(Any::text) };
+        ((any.one_of(b"bd"), any.text()), origin)
+    });
     all.row::<OpenIdRow>(|any| (hash(any), any.number()));
     all.row::<RegistrationTokenRow>(|any| {
         let token = StoredRegistrationToken {
@@ -168,11 +178,36 @@ fn oauth(all: &mut Catalogue) {
     all.row::<ResetRow>(|any| ((), any.number()));
 }
 
+fn addresses(all: &mut Catalogue) {
+    all.row::<AddressRow>(|any| {
+        let stored = StoredAddress { validated_ms: any.number(), added_ms: any.number() };
+        ((any.text(), any.text()), stored)
+    });
+    all.row::<AddressOwnerRow>(|any| {
+        ((), StoredAddressOwner { name: any.text(), user_id: any.user() })
+    });
+    all.row::<ProofRow>(|any| {
+        let purposes = [ProofPurpose::Registration, ProofPurpose::Password, ProofPurpose::Account];
+        let proof = StoredProof {
+            purpose: any.one_of(&purposes),
+            address: any.text(),
+            client_secret: hash(any),
+            send_attempt: any.number(),
+            tokens: any.list(hash),
+            next_link: any.maybe(Any::text),
+            expires_ms: any.number(),
+            validated_ms: any.maybe(Any::number),
+        };
+        (any.text(), proof)
+    });
+}
+
 #[test]
 fn stored_rows_keep_their_bytes() {
     let mut all = Catalogue::new();
     people(&mut all);
     tokens(&mut all);
     oauth(&mut all);
+    addresses(&mut all);
     all.check(env!("CARGO_MANIFEST_DIR"), include_str!("stored.txt"));
 }

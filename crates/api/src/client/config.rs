@@ -1,18 +1,30 @@
 //! Account data.
 
+mod delete_account_data;
 mod get_global_account_data;
 mod get_room_account_data;
 mod set_global_account_data;
 mod set_room_account_data;
 
 use axum::Router;
+use http::Method;
 use ruma::{RoomId, UserId};
 use serde_json::value::RawValue;
 
-use crate::{ApiError, App, Serve};
+use crate::{ApiError, App, Serve, asked::ServeAsked};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router
+        .serve_asked(
+            Method::DELETE,
+            "/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}/account_data/{event_type}",
+            delete_account_data::delete_global_account_data,
+        )
+        .serve_asked(
+            Method::DELETE,
+            "/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}/rooms/{room_id}/account_data/{event_type}",
+            delete_account_data::delete_room_account_data,
+        )
         .serve(get_global_account_data::get_global_account_data)
         .serve(get_room_account_data::get_room_account_data)
         .serve(set_global_account_data::set_global_account_data)

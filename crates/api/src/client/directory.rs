@@ -6,12 +6,12 @@ mod get_room_visibility;
 mod set_room_visibility;
 
 use axum::Router;
-use blaupause_rooms::{DirectoryPage, DirectoryQuery};
+use blaupause_rooms::{DirectoryPage, DirectoryQuery, Network};
 use http::Method;
 use ruma::{
     ServerName, UInt,
     api::{Metadata, client::directory::get_public_rooms::v3, path_builder::PathBuilder},
-    directory::Filter,
+    directory::{Filter, RoomNetwork},
 };
 
 use crate::{ApiError, App, Serve};
@@ -32,10 +32,17 @@ async fn page(
     limit: Option<UInt>,
     since: Option<String>,
     filter: Filter,
+    network: &RoomNetwork,
 ) -> Result<DirectoryPage, ApiError> {
     if server.is_some_and(|server| server != app.data.server_name()) {
         return Err(ApiError::not_found("this server does not talk to other servers yet"));
     }
+    let network = match network {
+        RoomNetwork::Matrix => Network::Matrix,
+        RoomNetwork::All => Network::All,
+        RoomNetwork::ThirdParty(instance) => Network::of_instance(instance),
+        _ => Network::Unknown,
+    };
     let limit = limit.map(|limit| usize::try_from(u64::from(limit)).unwrap_or(usize::MAX));
-    Ok(app.rooms.published(&DirectoryQuery { filter, limit, since }).await?)
+    Ok(app.rooms.published(&DirectoryQuery { filter, limit, since, network }).await?)
 }

@@ -8,12 +8,15 @@ mod upload_signatures;
 mod upload_signing_keys;
 
 use axum::Router;
+use http::Method;
 
 use crate::{App, Serve};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
+    let several = "/_matrix/client/unstable/org.matrix.msc3983/keys/claim";
     router
         .serve(claim_keys::claim_keys)
+        .serve_raw(Method::POST, several, claim_keys::claim_several)
         .serve(get_key_changes::get_key_changes)
         .serve(get_keys::get_keys)
         .serve(upload_keys::upload_keys)

@@ -9,12 +9,13 @@ mod create_mxc_uri;
 mod get_content;
 mod get_content_thumbnail;
 mod get_media_config;
+mod get_media_preview;
 mod headers;
 
 use axum::{Router, extract::DefaultBodyLimit};
 use http::Method;
 
-use crate::{App, Serve};
+use crate::{App, Serve, asked::ServeAsked};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     let download = "/_matrix/client/v1/media/download/{server}/{id}";
@@ -28,6 +29,9 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
         .serve_raw(Method::GET, thumbnail, get_content_thumbnail::get_content_thumbnail)
         .serve_raw(Method::POST, "/_matrix/media/v3/upload", create_content::create_content)
         .serve_raw(Method::POST, "/_matrix/media/r0/upload", create_content::create_content);
+    for path in get_media_preview::PATHS {
+        router = router.serve_asked(Method::GET, path, get_media_preview::get_media_preview);
+    }
     for version in ["r0", "v1", "v3"] {
         let download = format!("/_matrix/media/{version}/download/{{server}}/{{id}}");
         let thumbnail = format!("/_matrix/media/{version}/thumbnail/{{server}}/{{id}}");

@@ -3,6 +3,7 @@
 mod ban_user;
 mod forget_room;
 mod get_member_events;
+mod get_mutual_rooms;
 mod invite_user;
 mod join_room_by_id;
 mod join_room_by_id_or_alias;
@@ -16,12 +17,14 @@ use axum::Router;
 use blaupause_rooms::{ChangeMembership, MembershipAction};
 use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedRoomOrAliasId, RoomId};
 
-use crate::{ApiError, App, Serve, User};
+use crate::{ApiError, App, Serve, User, client::alias::resolve};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router
         .serve(joined_members::joined_members)
         .serve(get_member_events::get_member_events)
+        .serve(get_mutual_rooms::get_mutual_rooms)
+        .serve(get_mutual_rooms::get_mutual_rooms_unstable)
         .serve(ban_user::ban_user)
         .serve(forget_room::forget_room)
         .serve(invite_user::invite_user)
@@ -56,7 +59,7 @@ pub(in crate::client) async fn room_of(
         Ok(room) => Ok(room),
         Err(alias) => {
             let alias: OwnedRoomAliasId = alias;
-            Ok(app.rooms.resolve_alias(&alias).await?.room_id)
+            Ok(resolve(app, &alias).await?.room_id)
         }
     }
 }

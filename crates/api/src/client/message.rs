@@ -17,7 +17,7 @@ pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
     for path in Request::PATH_BUILDER.all_paths() {
         router = router.serve_raw(Method::GET, path, get_message_events::get_message_events);
     }
-    router.serve(send_message_event::send_message_event)
+    router.serve_or(send_message_event::send_message_event)
 }
 
 /// A request that may be repeated.

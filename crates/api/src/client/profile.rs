@@ -5,12 +5,17 @@ mod delete_profile_field;
 mod get_profile;
 mod get_profile_field;
 mod set_profile_field;
+mod set_profile_fields;
 
 use axum::Router;
 use blaupause_accounts::Profile;
+use http::Method;
 use ruma::UserId;
 
-use crate::{ApiError, App, Serve};
+use crate::{ApiError, App, Serve, asked::ServeAsked};
+
+/// Many fields at once; not part of what became stable (MSC4133).
+const WHOLE: &str = "/_matrix/client/unstable/uk.tcpip.msc4133/profile/{user_id}";
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router
@@ -18,10 +23,15 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
         .serve(get_profile::get_profile)
         .serve(get_profile_field::get_profile_field)
         .serve(set_profile_field::set_profile_field)
+        .serve_asked(Method::PATCH, WHOLE, set_profile_fields::change_profile)
+        .serve_asked(Method::PUT, WHOLE, set_profile_fields::replace_profile)
 }
 
 /// The profile of somebody here. Other servers are not asked yet.
 async fn profile_of(app: &App, user: &UserId) -> Result<Profile, ApiError> {
-    let profile = app.accounts.profile(user).await?;
+    let mut profile = app.accounts.profile(user).await?;
+    if profile.is_none() && app.services.ask_for_user(user).await {
+        profile = app.accounts.profile(user).await?;
+    }
     profile.ok_or_else(|| ApiError::not_found("there is no such profile"))
 }

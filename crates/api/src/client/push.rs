@@ -1,6 +1,7 @@
 //! Push rules and pushers.
 
 mod delete_pushrule;
+mod get_notifications;
 mod get_pushers;
 mod get_pushrule;
 mod get_pushrule_actions;
@@ -16,10 +17,15 @@ use axum::Router;
 
 use crate::{App, Serve};
 
+/// Fields of a pusher: whether it is on, and whose it is (MSC3881).
+const ENABLED: &str = "org.matrix.msc3881.enabled";
+const DEVICE_ID: &str = "org.matrix.msc3881.device_id";
+
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router
         .serve(delete_pushrule::delete_pushrule)
-        .serve(get_pushers::get_pushers)
+        .serve(get_notifications::get_notifications)
+        .serve_or(get_pushers::get_pushers)
         .serve(get_pushrule::get_pushrule)
         .serve(get_pushrule_actions::get_pushrule_actions)
         .serve(get_pushrule_enabled::get_pushrule_enabled)

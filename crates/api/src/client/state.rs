@@ -12,5 +12,5 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router
         .serve(get_state_event_for_key::get_state_event_for_key)
         .serve(get_state_events::get_state_events)
-        .serve(send_state_event::send_state_event)
+        .serve_or(send_state_event::send_state_event)
 }

@@ -8,6 +8,8 @@ use http::Method;
 
 use crate::{App, Serve};
 
+pub(crate) use get_uiaa_fallback_page::done_page;
+
 pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
     use get_uiaa_fallback_page::{get_uiaa_fallback_page, post_uiaa_fallback_page};
     for version in ["r0", "v3"] {

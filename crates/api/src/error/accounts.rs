@@ -1,4 +1,4 @@
-use blaupause_accounts::AccountsError;
+use blaupause_accounts::{AccountsError, PasswordFlaw};
 use http::StatusCode;
 
 use crate::ApiError;
@@ -27,10 +27,25 @@ impl From<AccountsError> for ApiError {
             AccountsError::InvalidUsername(_) => bad("M_INVALID_USERNAME"),
             AccountsError::UserInUse => bad("M_USER_IN_USE"),
             AccountsError::Exclusive => bad("M_EXCLUSIVE"),
+            AccountsError::OutsideNamespace | AccountsError::NotRegistered => Self::forbidden(text),
+            AccountsError::MasqueradeDevice => bad("M_UNKNOWN_DEVICE"),
             AccountsError::GuestsClosed => {
                 Self::new(StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN", text)
             }
             AccountsError::WeakPassword(_) => bad("M_WEAK_PASSWORD"),
+            AccountsError::PasswordFlaw(flaw) => bad(match flaw {
+                PasswordFlaw::TooShort => "M_PASSWORD_TOO_SHORT",
+                PasswordFlaw::NoDigit => "M_PASSWORD_NO_DIGIT",
+                PasswordFlaw::NoLowercase => "M_PASSWORD_NO_LOWERCASE",
+                PasswordFlaw::NoUppercase => "M_PASSWORD_NO_UPPERCASE",
+                PasswordFlaw::NoSymbol => "M_PASSWORD_NO_SYMBOL",
+            }),
+            AccountsError::AddressInUse => bad("M_THREEPID_IN_USE"),
+            AccountsError::AddressDenied => {
+                Self::new(StatusCode::FORBIDDEN, "M_THREEPID_DENIED", text)
+            }
+            AccountsError::AddressUnproved => bad("M_THREEPID_AUTH_FAILED"),
+            AccountsError::AddressNeeded => Self::forbidden(text),
             AccountsError::Invalid(_) => Self::invalid_param(text),
             AccountsError::NotAnObject => Self::bad_json(text),
             AccountsError::ServerManaged(_) => {

@@ -20,6 +20,7 @@ impl From<E2eeError> for ApiError {
                 Self::new(StatusCode::FORBIDDEN, "M_WRONG_ROOM_KEYS_VERSION", text)
                     .with("current_version", current)
             }
+            E2eeError::NotDehydrated => Self::forbidden(text),
             E2eeError::Accounts(error) => error.into(),
             E2eeError::Data(error) => error.into(),
         }

@@ -1,4 +1,4 @@
-use blaupause_notify::NotifyError;
+use blaupause_notify::{NotifyError, PingFailed};
 use http::StatusCode;
 
 use crate::ApiError;
@@ -25,6 +25,23 @@ impl From<NotifyError> for ApiError {
             NotifyError::Accounts(error) => error.into(),
             NotifyError::Rooms(error) => error.into(),
             NotifyError::Data(error) => error.into(),
+        }
+    }
+}
+
+impl From<PingFailed> for ApiError {
+    fn from(failed: PingFailed) -> Self {
+        let text = failed.to_string();
+        let bad = StatusCode::BAD_GATEWAY;
+        match failed {
+            PingFailed::NoUrl => Self::new(StatusCode::BAD_REQUEST, "M_URL_NOT_SET", text),
+            PingFailed::NoConnection(_) => Self::new(bad, "M_CONNECTION_FAILED", text),
+            PingFailed::TooSlow => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "M_CONNECTION_TIMEOUT", text)
+            }
+            PingFailed::Status { status, body } => {
+                Self::new(bad, "M_BAD_STATUS", text).with("status", status).with("body", body)
+            }
         }
     }
 }

@@ -1,6 +1,10 @@
 use blaupause_graph::Refusal;
-use blaupause_rooms::RoomsError;
+use blaupause_rooms::{
+    RoomsError,
+    rows::{DelayFailure, Outcome},
+};
 use http::StatusCode;
+use serde_json::Value;
 
 use crate::ApiError;
 
@@ -30,6 +34,15 @@ impl From<RoomsError> for ApiError {
                 Self::new(StatusCode::FORBIDDEN, "M_INVITE_BLOCKED", text)
             }
             RoomsError::TooMany { .. } => Self::invalid_param(text),
+            RoomsError::NoticeRoom => {
+                Self::new(StatusCode::FORBIDDEN, "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM", text)
+            }
+            RoomsError::NoticesOff => Self::unknown(text),
+            RoomsError::DelaysOff | RoomsError::DelayTooLong { .. } => Self::forbidden(text),
+            RoomsError::TooManyDelayed { retry_ms } => Self::limit_exceeded(retry_ms),
+            // The status is that of the proposal (MSC4140). The code is not: the calls of today's
+            // clients go on after M_NOT_FOUND, with a new delayed event, and end after any other.
+            RoomsError::DelayEnded => Self::new(StatusCode::CONFLICT, "M_NOT_FOUND", text),
             RoomsError::Data(error) => error.into(),
             RoomsError::Accounts(error) => error.into(),
         }
@@ -46,4 +59,20 @@ impl From<Refusal> for ApiError {
             _ => Self::internal(&text),
         }
     }
+}
+
+/// Why a delayed event was not sent, as its sender is told later; `None` if it was.
+pub(crate) fn delayed_failure(outcome: &Outcome) -> Option<Value> {
+    let (reason, text) = match outcome {
+        Outcome::Sent(_) | Outcome::Cancelled => return None,
+        Outcome::Failed { reason, text } => (reason, text),
+    };
+    let error = match reason {
+        DelayFailure::NotAllowed => ApiError::forbidden(text),
+        DelayFailure::NotFound => ApiError::not_found(text),
+        DelayFailure::BadContent => ApiError::bad_json(text),
+        DelayFailure::TooLarge => ApiError::too_large(text),
+        DelayFailure::Other => ApiError::unknown(text),
+    };
+    Some(error.body())
 }

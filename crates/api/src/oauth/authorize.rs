@@ -32,7 +32,8 @@ pub(super) async fn decide(visit: Arc<Visit>) -> Result<Response, Problem> {
     let back = &request.back;
     match visit.form.get("decision") {
         Some("allow") => {
-            let code = visit.app.accounts.grant_code(&browser.user_id, &request).await?;
+            let (user, origin) = (&browser.user_id, browser.origin.as_ref());
+            let code = visit.app.accounts.grant_code(user, &request, origin).await?;
             Ok(pages::redirect(&back.with(&[("code", code.reveal())])))
         }
         Some("deny") => {

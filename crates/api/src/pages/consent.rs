@@ -143,7 +143,7 @@ fn decision(visit: &Visit, action: &str) -> Markup {
     )
 }
 
-fn another_account(visit: &Visit) -> Markup {
+pub(super) fn another_account(visit: &Visit) -> Markup {
     let action = visit.link("/account/logout", &[("next", &visit.here())]);
     forms::form(
         visit,
@@ -157,14 +157,14 @@ fn another_account(visit: &Visit) -> Markup {
 }
 
 /// Where the browser goes next. The address, not the name, shows who gets access.
-enum Target {
+pub(super) enum Target {
     Site { host: String, origin: String },
     Loopback { origin: String },
     App { scheme: String },
 }
 
 impl Target {
-    fn of(uri: &str) -> Self {
+    pub(super) fn of(uri: &str) -> Self {
         let Ok(parsed) = Url::parse(uri) else {
             // Registered addresses can be read.
             return Self::App { scheme: uri.split(':').next().unwrap_or_default().to_owned() };
@@ -179,7 +179,7 @@ impl Target {
         }
     }
 
-    fn name(&self, visit: &Visit) -> Markup {
+    pub(super) fn name(&self, visit: &Visit) -> Markup {
         html! {
             (visit.t("Die Anwendung ist:", "The application is:")) " "
             @match self {
@@ -192,14 +192,14 @@ impl Target {
     }
 
     /// As a source of a content security policy.
-    fn source(&self) -> Option<String> {
+    pub(super) fn source(&self) -> Option<String> {
         Some(match self {
             Self::Site { origin, .. } | Self::Loopback { origin } => origin.clone(),
             Self::App { scheme } => format!("{scheme}:"),
         })
     }
 
-    fn text(&self, visit: &Visit) -> Markup {
+    pub(super) fn text(&self, visit: &Visit) -> Markup {
         html! {
             @match self {
                 Self::Site { host, .. } => {

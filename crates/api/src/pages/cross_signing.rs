@@ -8,9 +8,9 @@ use http::{Method, StatusCode};
 use maud::html;
 
 use super::{
-    Problem, Visit,
-    forms::{self, Field},
-    layout, password, serve,
+    Problem, Visit, forms, layout,
+    proof::{self, Asked},
+    serve,
 };
 use crate::App;
 
@@ -20,21 +20,21 @@ pub(super) fn routes(router: Router<App>) -> Router<App> {
 }
 
 async fn show(visit: Arc<Visit>) -> Result<Response, Problem> {
-    let Some(browser) = &visit.browser else { return Ok(visit.to_login()) };
-    if !browser.has_password {
-        return Ok(password::without_password(&visit));
-    }
-    Ok(page(&visit, StatusCode::OK, None))
+    Ok(match proof::ask(&visit).await? {
+        Ok(asked) => page(&visit, &asked, StatusCode::OK, None),
+        Err(instead) => instead,
+    })
 }
 
 async fn allow(visit: Arc<Visit>) -> Result<Response, Problem> {
-    let Some(browser) = &visit.browser else { return Ok(visit.to_login()) };
-    let user = &browser.user_id;
-    if let Err(problem) = visit.check_password(user, visit.form.text("password")).await {
-        let (status, why) = problem.at_form(visit.lang)?;
-        return Ok(page(&visit, status, Some(&why)));
+    let asked = match proof::ask(&visit).await? {
+        Ok(asked) => asked,
+        Err(instead) => return Ok(instead),
+    };
+    if let Err((status, why)) = asked.check(&visit).await? {
+        return Ok(page(&visit, &asked, status, Some(&why)));
     }
-    visit.app.accounts.allow_reset(user).await?;
+    visit.app.accounts.allow_reset(&asked.browser.user_id).await?;
     let title = visit.t("Zurücksetzen erlaubt", "Reset allowed");
     let text = visit.t(
         "Kehren Sie innerhalb von zehn Minuten in die Anwendung zurück, um es abzuschließen.",
@@ -43,12 +43,9 @@ async fn allow(visit: Arc<Visit>) -> Result<Response, Problem> {
     Ok(layout::page(&visit, StatusCode::OK, title, &forms::done(text)))
 }
 
-fn page(visit: &Visit, status: StatusCode, why: Option<&str>) -> Response {
+fn page(visit: &Visit, asked: &Asked<'_>, status: StatusCode, why: Option<&str>) -> Response {
     let form = html! {
-        (Field {
-            is_wrong: why.is_some(),
-            ..Field::password("password", visit.t("Passwort", "Password"), "current-password")
-        }.show())
+        (asked.field(visit, why))
         p { button.danger type="submit" { (visit.t("Zurücksetzen erlauben", "Allow the reset")) } }
     };
     let body = html! {

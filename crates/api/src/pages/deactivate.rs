@@ -7,9 +7,9 @@ use http::{Method, StatusCode};
 use maud::html;
 
 use super::{
-    Problem, Visit,
-    forms::{self, Field},
-    layout, password, serve,
+    Problem, Visit, forms, layout,
+    proof::{self, Asked},
+    serve,
 };
 use crate::{App, client::account::close_account};
 
@@ -19,40 +19,37 @@ pub(super) fn routes(router: Router<App>) -> Router<App> {
 }
 
 async fn show(visit: Arc<Visit>) -> Result<Response, Problem> {
-    let Some(browser) = &visit.browser else { return Ok(visit.to_login()) };
-    if !browser.has_password {
-        return Ok(password::without_password(&visit));
-    }
-    Ok(page(&visit, StatusCode::OK, None))
+    Ok(match proof::ask(&visit).await? {
+        Ok(asked) => page(&visit, &asked, StatusCode::OK, None),
+        Err(instead) => instead,
+    })
 }
 
 async fn close(visit: Arc<Visit>) -> Result<Response, Problem> {
-    let Some(browser) = &visit.browser else { return Ok(visit.to_login()) };
-    let user = &browser.user_id;
+    let asked = match proof::ask(&visit).await? {
+        Ok(asked) => asked,
+        Err(instead) => return Ok(instead),
+    };
     if visit.form.get("sure").is_none() {
         let why = visit.t(
             "Bitte bestätigen Sie, dass Sie das Konto schließen wollen.",
             "Please confirm that you want to close the account.",
         );
-        return Ok(page(&visit, StatusCode::BAD_REQUEST, Some(why)));
+        return Ok(page(&visit, &asked, StatusCode::BAD_REQUEST, Some(why)));
     }
-    if let Err(problem) = visit.check_password(user, visit.form.text("password")).await {
-        let (status, why) = problem.at_form(visit.lang)?;
-        return Ok(page(&visit, status, Some(&why)));
+    if let Err((status, why)) = asked.check(&visit).await? {
+        return Ok(page(&visit, &asked, status, Some(&why)));
     }
-    close_account(&visit.app, user, visit.form.get("erase").is_some()).await?;
+    close_account(&visit.app, &asked.browser.user_id, visit.form.get("erase").is_some()).await?;
     let title = visit.t("Konto geschlossen", "Account closed");
     let text = visit.t("Ihr Konto ist geschlossen.", "Your account is closed.");
     let response = super::message(&visit.signed_out(), StatusCode::OK, title, text, None);
     Ok(visit.with_browser(response, None))
 }
 
-fn page(visit: &Visit, status: StatusCode, why: Option<&str>) -> Response {
+fn page(visit: &Visit, asked: &Asked<'_>, status: StatusCode, why: Option<&str>) -> Response {
     let form = html! {
-        (Field {
-            is_wrong: why.is_some(),
-            ..Field::password("password", visit.t("Passwort", "Password"), "current-password")
-        }.show())
+        (asked.field(visit, why))
         div.choice {
             input #field-erase type="checkbox" name="erase" value="1";
             label for="field-erase" {

@@ -42,7 +42,7 @@ impl Language {
     }
 
     /// Pure. What the browser prefers; English for those who read neither.
-    pub(super) fn of_headers(headers: &HeaderMap) -> Self {
+    pub(crate) fn of_headers(headers: &HeaderMap) -> Self {
         let wanted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let ranges = wanted.unwrap_or_default().split(',').take(50).enumerate();
         let known = ranges.filter_map(|(place, range)| {

@@ -39,7 +39,8 @@ async fn decide(visit: Arc<Visit>) -> Result<Response, Problem> {
         _ => return Ok(typed_code(&visit, typed)),
     };
     visit.count(Kind::Login, 1.0)?;
-    if !visit.app.accounts.decide_device_grant(&browser.user_id, code, approve).await? {
+    let (user, origin) = (&browser.user_id, browser.origin.as_ref());
+    if !visit.app.accounts.decide_device_grant(user, code, approve, origin).await? {
         return Ok(unknown(&visit, code));
     }
     let (title, text) = if approve {

@@ -10,7 +10,7 @@ use maud::html;
 use super::{
     Problem, Visit,
     forms::{self, Field},
-    layout, redirect, serve,
+    layout, redirect, serve, sso,
 };
 use crate::App;
 
@@ -54,6 +54,8 @@ fn page(visit: &Visit, status: StatusCode, name: &str, why: Option<&str>) -> Res
     let next = visit.query.get("next").map_or("", |_| visit.next());
     let action = visit.link("/account/login", &[("next", next)]);
     let is_wrong = why.is_some();
+    let settings = visit.app.accounts.settings();
+    let has_providers = !visit.app.sso.providers().is_empty();
     let form = html! {
         (Field {
             name: "name",
@@ -70,10 +72,16 @@ fn page(visit: &Visit, status: StatusCode, name: &str, why: Option<&str>) -> Res
         }.show())
         (forms::submit(visit.t("Anmelden", "Sign in")))
     };
-    let is_open = visit.app.accounts.settings().registration != RegistrationMode::Closed;
+    let is_open = settings.registration != RegistrationMode::Closed && settings.password_login;
     let body = html! {
         (forms::error(why))
-        (forms::form(visit, &action, &form))
+        (sso::choices(visit, next))
+        @if has_providers && settings.password_login {
+            h2 { (visit.t("Oder mit Passwort", "Or with a password")) }
+        }
+        @if settings.password_login || !has_providers {
+            (forms::form(visit, &action, &form))
+        }
         @if is_open {
             p {
                 (visit.t("Noch kein Konto?", "No account yet?")) " "

@@ -10,7 +10,7 @@ use maud::html;
 use super::{
     Problem, Visit,
     forms::{self, Field},
-    layout, redirect,
+    layout, proof, redirect,
     register::{differ, length_hint},
     serve,
 };
@@ -30,25 +30,17 @@ enum Wrong {
 }
 
 async fn show(visit: Arc<Visit>) -> Result<Response, Problem> {
-    let Some(browser) = &visit.browser else { return Ok(visit.to_login()) };
-    if !browser.has_password {
-        return Ok(without_password(&visit));
-    }
-    Ok(page(&visit, StatusCode::OK, Wrong::Nothing, None))
-}
-
-/// What is said to those who have no password here.
-pub(super) fn without_password(visit: &Visit) -> Response {
-    let title = visit.t("Kein Passwort", "No password");
-    let text = visit.t(
-        "Für Ihr Konto gibt es hier kein Passwort. Bitte wenden Sie sich an Ihre Administration.",
-        "There is no password for your account here. Please contact your administrators.",
-    );
-    super::message(visit, StatusCode::FORBIDDEN, title, text, None)
+    Ok(match proof::with_password(&visit) {
+        Ok(_) => page(&visit, StatusCode::OK, Wrong::Nothing, None),
+        Err(outside) => outside.page(&visit),
+    })
 }
 
 async fn change(visit: Arc<Visit>) -> Result<Response, Problem> {
-    let Some(browser) = &visit.browser else { return Ok(visit.to_login()) };
+    let browser = match proof::with_password(&visit) {
+        Ok(browser) => browser,
+        Err(outside) => return Ok(outside.page(&visit)),
+    };
     if visit.form.text("new") != visit.form.text("repeat") {
         let why = differ(&visit);
         return Ok(page(&visit, StatusCode::BAD_REQUEST, Wrong::New, Some(why)));
@@ -58,7 +50,9 @@ async fn change(visit: Arc<Visit>) -> Result<Response, Problem> {
         Ok(cookie) => Ok(visit.with_browser(redirect("/account/password?done=1"), Some(&cookie))),
         Err(problem) => {
             let wrong = match &problem {
-                Problem::Accounts(AccountsError::WeakPassword(_)) => Wrong::New,
+                Problem::Accounts(
+                    AccountsError::WeakPassword(_) | AccountsError::PasswordFlaw(_),
+                ) => Wrong::New,
                 Problem::Accounts(_) => Wrong::Old,
                 Problem::Api(_) => Wrong::Nothing,
             };
@@ -76,8 +70,8 @@ async fn set(visit: &Visit, browser: &Browser) -> Result<Secret, Problem> {
     visit.check_password(user, visit.form.text("password")).await?;
     accounts.set_password(user, Secret::new(new.to_owned())).await?;
     if visit.form.get("everywhere").is_some() {
-        let devices = accounts.device_names(user).await?;
-        let devices: Vec<_> = devices.keys().cloned().collect();
+        let devices = accounts.devices(user).await?;
+        let devices: Vec<_> = devices.into_iter().map(|device| device.device_id).collect();
         remove_devices(&visit.app, user, &devices).await?;
     }
     Ok(accounts.open_browser_as(user).await?)
@@ -90,10 +84,7 @@ fn page(visit: &Visit, status: StatusCode, wrong: Wrong, why: Option<&str>) -> R
         // For password managers.
         input type="text" name="name" value=(user) autocomplete="username" hidden readonly
             aria-hidden="true" tabindex="-1";
-        (Field {
-            is_wrong: wrong == Wrong::Old,
-            ..Field::password("password", visit.t("Bisheriges Passwort", "Current password"), "current-password")
-        }.show())
+        (proof::password(visit.t("Bisheriges Passwort", "Current password"), wrong == Wrong::Old))
         (Field {
             hint: Some(&hint),
             is_wrong: wrong == Wrong::New,

@@ -1,7 +1,7 @@
 //! What people are told when something was not done.
 
 use axum::response::Response;
-use blaupause_accounts::{AccountsError, OAuthError};
+use blaupause_accounts::{AccountsError, OAuthError, PasswordFlaw};
 use http::StatusCode;
 
 use super::{Visit, language::Language, message};
@@ -114,6 +114,34 @@ fn at_form(error: &AccountsError, lang: Language) -> Option<String> {
         AccountsError::WeakPassword(_) => lang.t(
             "Das neue Passwort ist zu kurz oder zu lang.",
             "The new password is too short or too long.",
+        ),
+        AccountsError::PasswordFlaw(flaw) => match flaw {
+            PasswordFlaw::TooShort => lang.t(
+                "Das neue Passwort ist zu kurz.",
+                "The new password is too short.",
+            ),
+            PasswordFlaw::NoDigit => lang.t(
+                "Das neue Passwort braucht eine Ziffer.",
+                "The new password needs a digit.",
+            ),
+            PasswordFlaw::NoLowercase => lang.t(
+                "Das neue Passwort braucht einen kleinen Buchstaben.",
+                "The new password needs a lower-case letter.",
+            ),
+            PasswordFlaw::NoUppercase => lang.t(
+                "Das neue Passwort braucht einen großen Buchstaben.",
+                "The new password needs an upper-case letter.",
+            ),
+            PasswordFlaw::NoSymbol => lang.t(
+                "Das neue Passwort braucht ein Zeichen, das weder Buchstabe noch Ziffer ist.",
+                "The new password needs a character that is neither letter nor digit.",
+            ),
+        },
+        AccountsError::AddressNeeded => lang.t(
+            "Hier braucht ein Konto eine bestätigte E-Mail-Adresse. Bitte legen Sie es in einer \
+             Matrix-Anwendung an.",
+            "An account needs a confirmed mail address here. Please create it in a Matrix \
+             application.",
         ),
         AccountsError::TooLarge(_) | AccountsError::ProfileTooLarge => {
             lang.t("Der Text ist zu lang.", "The text is too long.")

@@ -48,7 +48,10 @@ async fn make(visit: Arc<Visit>) -> Result<Response, Problem> {
         Ok(cookie) => Ok(visit.with_browser(redirect(visit.next()), Some(&cookie))),
         Err(problem) => {
             let wrong = match &problem {
-                Problem::Accounts(AccountsError::WeakPassword(_)) => Wrong::Password,
+                Problem::Accounts(
+                    AccountsError::WeakPassword(_) | AccountsError::PasswordFlaw(_),
+                ) => Wrong::Password,
+                Problem::Accounts(AccountsError::AddressNeeded) => Wrong::Nothing,
                 Problem::Accounts(AccountsError::WrongRegistrationToken) => Wrong::Token,
                 Problem::Accounts(_) => Wrong::Name,
                 Problem::Api(_) => Wrong::Nothing,

@@ -122,8 +122,8 @@ async fn ask_all(visit: Arc<Visit>) -> Result<Response, Problem> {
 async fn end_all(visit: Arc<Visit>) -> Result<Response, Problem> {
     let Some(browser) = &visit.browser else { return Ok(visit.to_login()) };
     let user = &browser.user_id;
-    let devices = visit.app.accounts.device_names(user).await?;
-    let devices: Vec<_> = devices.keys().cloned().collect();
+    let devices = visit.app.accounts.devices(user).await?;
+    let devices: Vec<_> = devices.into_iter().map(|device| device.device_id).collect();
     remove_devices(&visit.app, user, &devices).await?;
     Ok(redirect("/account/sessions?done=1"))
 }

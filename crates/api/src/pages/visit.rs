@@ -11,7 +11,7 @@ use super::{Problem, language::Language, message};
 use crate::{
     App, body,
     limits::{ClientAddress, Counted, Kind},
-    oauth::{OAuth, Parameters, is_form},
+    oauth::{Parameters, is_form},
 };
 
 /// Bytes of a form.
@@ -22,8 +22,13 @@ pub(super) const WORD: &str = "word";
 const BROWSER_COOKIE: &str = "bp_account";
 const FORM_COOKIE: &str = "bp_form";
 const LANGUAGE_COOKIE: &str = "bp_lang";
+/// … and which visit to an identity provider this browser has begun.
+const SSO_COOKIE: &str = "bp_sso";
 /// Bytes of a cookie that is looked at.
 const COOKIE_BYTES_MAX: usize = 200;
+const SSO_COOKIE_BYTES_MAX: usize = 4_000;
+/// A visit to an identity provider takes at most so long.
+const SSO_SECONDS: u32 = 15 * 60;
 /// A chosen language is remembered for a year.
 const LANGUAGE_SECONDS: u32 = 365 * 24 * 60 * 60;
 
@@ -46,6 +51,7 @@ pub(crate) struct Visit {
     /// A cookie for forms that the browser does not have yet.
     new_form_cookie: Option<String>,
     browser_cookie: Option<String>,
+    sso_cookie: Option<String>,
     address: Option<ClientAddress>,
 }
 
@@ -73,16 +79,18 @@ impl Visit {
 
     /// What can be known without reading anything, and whether the query could be understood.
     fn of_head(app: App, parts: &Parts) -> (Self, bool) {
-        let secure = app.settings.oauth.as_ref().is_some_and(OAuth::is_secure);
-        let cookie = |name: &str| cookie(&parts.headers, &full_name(name, secure));
+        let secure = app.has_secure_pages();
+        let short = |name: &str| cookie(&parts.headers, &full_name(name, secure), COOKIE_BYTES_MAX);
+        let sso_cookie =
+            cookie(&parts.headers, &full_name(SSO_COOKIE, secure), SSO_COOKIE_BYTES_MAX);
         let query = Parameters::parse(parts.uri.query().unwrap_or_default().as_bytes());
         let is_whole = query.is_some();
         let mut query = query.unwrap_or_default();
         let chosen = query.take("lang").and_then(|code| Language::of_code(&code));
-        let kept = cookie(LANGUAGE_COOKIE).and_then(|code| Language::of_code(&code));
+        let kept = short(LANGUAGE_COOKIE).and_then(|code| Language::of_code(&code));
         let lang = chosen.or(kept).unwrap_or_else(|| Language::of_headers(&parts.headers));
-        let form_cookie = cookie(FORM_COOKIE);
-        let browser_cookie = cookie(BROWSER_COOKIE);
+        let form_cookie = short(FORM_COOKIE);
+        let browser_cookie = short(BROWSER_COOKIE);
         let new_form_cookie = form_cookie.is_none().then(|| app.data.env().random_text::<24>());
         let form_cookie = form_cookie.as_ref().or(new_form_cookie.as_ref());
         let word = word(
@@ -101,6 +109,7 @@ impl Visit {
             chosen,
             new_form_cookie,
             browser_cookie,
+            sso_cookie,
             address: parts.extensions.get::<ClientAddress>().copied(),
         };
         (visit, is_whole)
@@ -160,6 +169,35 @@ impl Visit {
     /// The text in the person's language.
     pub(crate) fn t<'t>(&self, de: &'t str, en: &'t str) -> &'t str {
         self.lang.t(de, en)
+    }
+
+    /// This page's path.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What this browser keeps of a visit to an identity provider.
+    pub(super) fn sso_cookie(&self) -> Option<&str> {
+        self.sso_cookie.as_deref()
+    }
+
+    /// Let the browser keep something while it is at an identity provider, or (`None`) forget it.
+    pub(super) fn with_sso(&self, mut response: Response, cookie: Option<&str>) -> Response {
+        let age = if cookie.is_some() { SSO_SECONDS } else { 0 };
+        self.set_cookie(&mut response, SSO_COOKIE, cookie.unwrap_or_default(), Some(age));
+        response
+    }
+
+    /// Pure. Shows in a link that it stands on a page made for this browser, and what for. Says
+    /// nothing about the word of forms.
+    pub(super) fn mark(&self, purpose: &str) -> String {
+        hex(digest(&format!("mark {} {purpose}", self.word)))
+    }
+
+    /// Pure. A name for a person in this browser's session.
+    pub(super) fn browser_mark(&self, user: &UserId) -> [u8; 32] {
+        let cookie = self.browser_cookie.as_deref().unwrap_or_default();
+        digest(&format!("proof {cookie} {user}"))
     }
 
     /// This page's address, without host and language.
@@ -238,7 +276,7 @@ impl Visit {
     }
 
     fn is_secure(&self) -> bool {
-        self.app.settings.oauth.as_ref().is_some_and(OAuth::is_secure)
+        self.app.has_secure_pages()
     }
 
     /// Give the browser the cookie of a session, or (`None`) take it away.
@@ -282,17 +320,20 @@ fn full_name(name: &str, secure: bool) -> String {
     if secure { format!("__Host-{name}") } else { name.to_owned() }
 }
 
-fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+fn cookie(headers: &HeaderMap, name: &str, bytes_max: usize) -> Option<String> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(found, _)| found.trim() == name)?;
     let value = value.trim();
-    (!value.is_empty() && value.len() <= COOKIE_BYTES_MAX).then(|| value.to_owned())
+    (!value.is_empty() && value.len() <= bytes_max).then(|| value.to_owned())
 }
 
 /// Pure. Only who has the cookies knows the word; another site can neither read nor guess it.
 fn word(form_cookie: &str, browser_cookie: &str) -> String {
-    let hash = digest(&format!("form {form_cookie} {browser_cookie}"));
+    hex(digest(&format!("form {form_cookie} {browser_cookie}")))
+}
+
+fn hex(hash: [u8; 32]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -342,8 +383,8 @@ mod tests {
     fn cookies_are_found_among_others() {
         let line = HeaderValue::from_static("x=1; bp_form=abc ;bp_form2=d");
         let headers = HeaderMap::from_iter([(header::COOKIE, line)]);
-        assert_eq!(cookie(&headers, "bp_form").as_deref(), Some("abc"));
-        assert_eq!(cookie(&headers, "bp_for"), None);
-        assert_eq!(cookie(&HeaderMap::new(), "x"), None);
+        assert_eq!(cookie(&headers, "bp_form", 10).as_deref(), Some("abc"));
+        assert_eq!(cookie(&headers, "bp_for", 10), None);
+        assert_eq!(cookie(&HeaderMap::new(), "x", 10), None);
     }
 }

@@ -84,3 +84,49 @@ async fn filters_are_stored_and_read_by_their_owner_only() {
         assert_eq!(alice.post(&path, bad).await.status, 400);
     }
 }
+
+#[tokio::test]
+async fn deleted_account_data_is_gone_and_clients_learn_it() {
+    let server = Server::new().await;
+    let (alice, bob) = (server.user("alice").await, server.user("bob").await);
+    let room = room_of(&server, &alice).await;
+    for scope in [String::new(), format!("rooms/{room}/")] {
+        let end = format!("user/{}/{scope}account_data/org.x", alice.id);
+        let (path, delete) = (format!("/v3/{end}"), format!("/unstable/org.matrix.msc3391/{end}"));
+        alice.delete(&delete, None).await.ok();
+        alice.put(&path, json!({ "a": 1 })).await.ok();
+        let before = alice.get("/v3/sync?timeout=0").await.ok();
+        let since = before["next_batch"].as_str().expect("a token");
+        bob.delete(&delete, None).await.refused(403, "M_FORBIDDEN");
+        alice.delete(&delete, None).await.ok();
+        alice.get(&path).await.refused(404, "M_NOT_FOUND");
+        let news = alice.get(&format!("/v3/sync?timeout=0&since={since}")).await.ok();
+        let told = match scope.is_empty() {
+            true => &news["account_data"]["events"],
+            false => &news["rooms"]["join"][&room]["account_data"]["events"],
+        };
+        assert_eq!(*told, json!([{ "type": "org.x", "content": {} }]));
+    }
+    let rules = format!("/unstable/org.matrix.msc3391/user/{}/account_data/m.push_rules", alice.id);
+    alice.delete(&rules, None).await.refused(405, "M_BAD_JSON");
+}
+
+#[tokio::test]
+async fn what_a_device_had_set_for_notifications_goes_with_it() {
+    let server = Server::new().await;
+    let alice = server.user("alice").await;
+    let second = server.sign_in("alice").await;
+    let kinds = ["m.local_notification_settings", "org.matrix.msc3890.local_notification_settings"];
+    let path =
+        |kind: &str, device: &str| format!("/v3/user/{}/account_data/{kind}.{device}", alice.id);
+    for kind in kinds {
+        for device in [&alice.device, &second.device] {
+            alice.put(&path(kind, device), json!({ "is_silenced": true })).await.ok();
+        }
+    }
+    second.post("/v3/logout", json!({})).await.ok();
+    for kind in kinds {
+        alice.get(&path(kind, &second.device)).await.refused(404, "M_NOT_FOUND");
+        alice.get(&path(kind, &alice.device)).await.ok();
+    }
+}

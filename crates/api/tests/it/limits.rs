@@ -25,6 +25,7 @@ async fn limited(limit: impl FnOnce(&mut RateLimits)) -> Server {
         user_directory: wide,
         media_upload: wide,
         unknown_token: wide,
+        delayed_events: wide,
     };
     limit(&mut limits);
     let api = Settings { rate_limits: Some(limits), ..Settings::default() };

@@ -109,6 +109,14 @@ async fn tokens(server: &Server, client: &str) -> Value {
     redeem(server, client, &code).await.ok()
 }
 
+/// Let a client in from a browser in which somebody is signed in; answers the tokens.
+pub async fn let_in(server: &Server, browser: &Browser<'_>) -> Value {
+    let client = client(server).await;
+    let sent = browser.submit(&authorize(&client, &[]), &[("decision", "allow")]).await;
+    let code = parameter(sent.location(), "code").expect("there is a code");
+    redeem(server, &client, &code).await.ok()
+}
+
 async fn whoami(server: &Server, tokens: &Value) -> Answer {
     server.get("/v3/account/whoami", tokens["access_token"].as_str().expect("a token")).await
 }

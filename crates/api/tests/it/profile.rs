@@ -62,3 +62,28 @@ async fn presence_is_for_those_who_share_a_room() {
     let unknown = json!({ "presence": "sleeping" });
     alice.put(&path, unknown).await.refused(400, "M_INVALID_PARAM");
 }
+
+#[tokio::test]
+async fn many_fields_are_set_at_once_or_none() {
+    let server = Server::new().await;
+    let (alice, bob) = (server.user("alice").await, server.user("bob").await);
+    let path = format!("/unstable/uk.tcpip.msc4133/profile/{}", alice.id);
+    let whole = format!("/v3/profile/{}", alice.id);
+    let read = || async { server.call(Method::GET, &whole, None, None).await.ok() };
+    let patch = |body| server.call(Method::PATCH, &path, Some(&alice.token), Some(body));
+    alice.put(&path, json!({ "displayname": "Alice", "org.example.a": 1 })).await.ok();
+    let changed = patch(json!({ "org.example.b": [2], "m.tz": "Europe/Berlin" })).await.ok();
+    let wanted = json!({
+        "displayname": "Alice", "m.tz": "Europe/Berlin", "org.example.a": 1, "org.example.b": [2],
+    });
+    assert_eq!((&changed, &read().await), (&wanted, &wanted));
+    patch(json!({ "org.example.a": 3, "displayname": 7 })).await.refused(400, "M_INVALID_PARAM");
+    patch(json!({ "org.example.a": 3, "Not A Name": 7 })).await.refused(400, "M_INVALID_PARAM");
+    assert_eq!(read().await, wanted, "nothing of it was done");
+    alice.put(&path, json!({ "org.example.c": true })).await.ok();
+    assert_eq!(read().await, json!({ "org.example.c": true }));
+    bob.put(&path, json!({})).await.refused(403, "M_FORBIDDEN");
+    patch(json!([])).await.refused(400, "M_BAD_JSON");
+    let large = json!({ "org.example.a": "x".repeat(70_000) });
+    alice.put(&path, large).await.refused(400, "M_PROFILE_TOO_LARGE");
+}

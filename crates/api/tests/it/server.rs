@@ -2,12 +2,14 @@
 
 use axum::{Router, body::Body};
 use blaupause_accounts::{Accounts, Argon2Cost, NewAccount, RegistrationMode, Secret};
-use blaupause_api::{App, HttpMetrics, Parts, Settings};
+use blaupause_api::{App, HttpMetrics, OAuth, Parts, Settings, Turn, TurnLogin, WellKnown};
 use blaupause_data::{Data, Db, Env};
 use blaupause_e2ee::E2ee;
-use blaupause_media::Media;
-use blaupause_notify::Notify;
+use blaupause_media::{Media, PreviewSettings, Previews};
+use blaupause_notify::{Notify, ServicePauses, Services};
+use blaupause_outbound::{Outbound, OutboundSettings};
 use blaupause_rooms::Rooms;
+use blaupause_sso::Sso;
 use blaupause_store::MemStore;
 use blaupause_sync::Sync;
 use http::{Method, Request, StatusCode};
@@ -32,7 +34,17 @@ pub struct Server {
     pub data: Data,
     pub registry: Registry,
     pub store: MemStore,
+    pub services: Services,
+    pub notify: Notify,
     _media: TempDir,
+}
+
+/// What only few tests set up.
+#[derive(Default)]
+pub struct More {
+    pub rooms: blaupause_rooms::Settings,
+    pub previews: Option<(PreviewSettings, OutboundSettings)>,
+    pub sso: blaupause_sso::Settings,
 }
 
 /// An answer: status and JSON.
@@ -97,6 +109,31 @@ impl Server {
         Self::build(settings(), Settings::default(), notify).await
     }
 
+    /// A server that offers everything that operators can switch on.
+    pub async fn full() -> Self {
+        let base_url = "https://matrix.example.org".to_owned();
+        let api = Settings {
+            well_known: WellKnown {
+                client_base_url: Some(base_url.clone()),
+                server: Some("matrix.example.org:443".to_owned()),
+                support: Some(json!({ "support_page": "https://example.org/help" })),
+                ..Default::default()
+            },
+            oauth: Some(OAuth { base_url }),
+            turn: Some(Turn {
+                uris: vec!["turn:turn.example.org".to_owned()],
+                ttl_seconds: 3600,
+                login: TurnLogin::Shared(Secret::new("a relay's secret".to_owned())),
+            }),
+            legacy_media: true,
+            ..Default::default()
+        };
+        let accounts = blaupause_accounts::Settings { guests: true, ..settings() };
+        let notify =
+            blaupause_notify::Settings { thread_subscriptions: true, ..Default::default() };
+        Self::build(accounts, api, notify).await
+    }
+
     async fn build(
         settings: blaupause_accounts::Settings,
         api: Settings,
@@ -111,26 +148,82 @@ impl Server {
         Self::over(store, settings(), Settings::default(), Default::default()).await
     }
 
+    /// The same, with other notifications.
+    pub async fn restarted_with_notify(&self, notify: blaupause_notify::Settings) -> Self {
+        Self::over(self.store.copy(), settings(), Settings::default(), notify).await
+    }
+
+    /// The same, with settings of its own.
+    pub async fn restarted_as(&self, settings: blaupause_accounts::Settings) -> Self {
+        Self::over(self.store.copy(), settings, Settings::default(), Default::default()).await
+    }
+
+    /// A server at which people sign in elsewhere, too.
+    pub async fn with_sso(
+        settings: blaupause_accounts::Settings,
+        api: Settings,
+        sso: blaupause_sso::Settings,
+    ) -> Self {
+        let more = More { sso, ..More::default() };
+        Self::over_with(MemStore::new(), settings, api, Default::default(), more).await
+    }
+
+    /// A server whose rooms and previews are set up in another way.
+    pub async fn with_more(more: More) -> Self {
+        let (settings, api) = (settings(), Settings::default());
+        Self::over_with(MemStore::new(), settings, api, Default::default(), more).await
+    }
+
     async fn over(
         store: MemStore,
         settings: blaupause_accounts::Settings,
         api: Settings,
         notify: blaupause_notify::Settings,
     ) -> Self {
+        Self::over_with(store, settings, api, notify, More::default()).await
+    }
+
+    async fn over_with(
+        store: MemStore,
+        settings: blaupause_accounts::Settings,
+        api: Settings,
+        notify: blaupause_notify::Settings,
+        more: More,
+    ) -> Self {
         let name = server_name!("example.org");
         let db = Db::Mem(store.clone());
         let data = Data::open(db, name, Env::manual(START_MS)).await.expect("an empty store");
         let accounts = Accounts::new(data.clone(), settings);
-        let rooms = Rooms::new(data.clone(), accounts.clone(), Default::default());
+        let rooms = Rooms::new(data.clone(), accounts.clone(), more.rooms);
         let e2ee = E2ee::new(data.clone(), accounts.clone());
         let folder = tempfile::tempdir().expect("a folder");
         let media_settings =
             blaupause_media::Settings { path: folder.path().to_owned(), ..Default::default() };
         let media =
             Media::open(data.clone(), media_settings).await.expect("the folder can be written");
+        let previews = more.previews.map(|(settings, outbound)| {
+            let outbound = Outbound::new(outbound).expect("the system's certificates");
+            Previews::new(media.clone(), settings, outbound)
+        });
         let notify = Notify::with(data.clone(), accounts.clone(), rooms.clone(), notify);
         let sync =
             Sync::new(data.clone(), accounts.clone(), rooms.clone(), e2ee.clone(), notify.clone());
+        let outbound = Outbound::new(OutboundSettings::default()).expect("certificates");
+        let pauses = ServicePauses {
+            first: std::time::Duration::from_millis(1),
+            longest: std::time::Duration::from_millis(20),
+        };
+        let services = Services::new(
+            data.clone(),
+            accounts.clone(),
+            rooms.clone(),
+            e2ee.clone(),
+            pauses,
+            outbound,
+        );
+        services.start().await.expect("the memory can be written");
+        let outbound = Outbound::new(OutboundSettings::default()).expect("certificates");
+        let sso = Sso::new(data.clone(), accounts.clone(), more.sso, &outbound);
         let mut registry = Registry::default();
         let metrics = HttpMetrics::register(&mut registry);
         let app = App::new(Parts {
@@ -140,7 +233,10 @@ impl Server {
             e2ee,
             media,
             sync,
-            notify,
+            notify: notify.clone(),
+            services: services.clone(),
+            previews,
+            sso,
             settings: api,
             metrics,
         });
@@ -151,6 +247,8 @@ impl Server {
             data,
             registry,
             store,
+            services,
+            notify,
             _media: folder,
         }
     }

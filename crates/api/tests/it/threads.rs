@@ -30,7 +30,8 @@ async fn sliding(alice: &Client<'_>, pos: Option<&str>) -> (String, Value) {
 
 #[tokio::test]
 async fn a_thread_is_subscribed_and_told_by_sliding_sync() {
-    let server = Server::with_notify(Settings { thread_subscriptions: true }).await;
+    let server =
+        Server::with_notify(Settings { thread_subscriptions: true, ..Default::default() }).await;
     let alice = server.user("alice").await;
     let (room, root) = room_with_thread(&alice).await;
     let versions = server.call(Method::GET, "/versions", None, None).await.ok();
@@ -55,7 +56,8 @@ async fn a_thread_is_subscribed_and_told_by_sliding_sync() {
 
 #[tokio::test]
 async fn refusals_have_the_codes_of_the_proposal() {
-    let server = Server::with_notify(Settings { thread_subscriptions: true }).await;
+    let server =
+        Server::with_notify(Settings { thread_subscriptions: true, ..Default::default() }).await;
     let (alice, bob) = (server.user("alice").await, server.user("bob").await);
     let (room, root) = room_with_thread(&alice).await;
     let automatic = json!({ "automatic": root });

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::{DynamicImage, GenericImageView, ImageFormat, RgbImage};
 
 use super::*;
-use crate::{Method, ThumbnailSize};
+use crate::{Method, Thumbnail, ThumbnailSize};
 
 fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let picture = DynamicImage::ImageRgb8(RgbImage::new(width, height));
@@ -23,7 +23,8 @@ impl World {
     ) -> Result<Download, MediaError> {
         let (server, id) = uri.parts().expect("a good URI");
         let size = ThumbnailSize { width, height };
-        self.media.thumbnail(server, id, size, method, NO_WAIT).await
+        let wanted = Thumbnail { size, method, animated: false };
+        self.media.thumbnail(server, id, wanted, NO_WAIT).await
     }
 
     /// Size of the thumbnail of a picture.
@@ -157,4 +158,71 @@ async fn a_withdrawn_picture_has_no_thumbnail_either() {
     world.media.quarantine(server, id, true).await.expect("known");
     let made = world.thumbnail(&uri, (96, 96), Method::Crop).await;
     assert!(matches!(made, Err(MediaError::Quarantined)));
+}
+
+/// A GIF that moves.
+fn film(width: u32, height: u32, frames: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = image::codecs::gif::GifEncoder::new_with_speed(&mut bytes, 30);
+    for number in 0..frames {
+        let color = image::Rgba([(number % 250) as u8, 0, 0, 255]);
+        let buffer = image::RgbaImage::from_pixel(width, height, color);
+        let delay = image::Delay::from_numer_denom_ms(100, 1);
+        let frame = image::Frame::from_parts(buffer, 0, 0, delay);
+        encoder.encode_frame(frame).expect("encodes");
+    }
+    drop(encoder);
+    bytes
+}
+
+/// Format, size and frames of the thumbnail of a film.
+async fn shown(world: &World, film: &[u8], animated: bool) -> (ImageFormat, (u32, u32), usize) {
+    use image::AnimationDecoder;
+    let uri = world.upload(film, "image/gif").await;
+    let (server, id) = uri.parts().expect("a good URI");
+    let size = ThumbnailSize { width: 96, height: 96 };
+    let wanted = Thumbnail { size, method: Method::Crop, animated };
+    let made = world.media.thumbnail(server, id, wanted, NO_WAIT).await.expect("a thumbnail");
+    let bytes = std::fs::read(made.path).expect("reads");
+    let format = image::guess_format(&bytes).expect("a picture");
+    let size = image::load_from_memory(&bytes).expect("a picture").dimensions();
+    let frames = match format {
+        ImageFormat::Gif => {
+            let decoder = image::codecs::gif::GifDecoder::new(Cursor::new(bytes));
+            decoder.expect("a GIF").into_frames().count()
+        }
+        _ => 1,
+    };
+    (format, size, frames)
+}
+
+#[tokio::test]
+async fn a_film_moves_in_small_if_that_is_wanted_and_only_then() {
+    let world = World::new().await;
+    let large = film(300, 200, 5);
+    assert_eq!(shown(&world, &large, true).await, (ImageFormat::Gif, (96, 96), 5));
+    assert_eq!(shown(&world, &large, false).await, (ImageFormat::Png, (96, 96), 1));
+    let small = film(30, 20, 5);
+    assert_eq!(shown(&world, &small, true).await, (ImageFormat::Gif, (30, 20), 5));
+    assert_eq!(shown(&world, &small, false).await, (ImageFormat::Png, (30, 20), 1));
+    // One frame is no film.
+    assert_eq!(shown(&world, &film(30, 20, 1), false).await.0, ImageFormat::Gif);
+    assert_eq!(shown(&world, &film(300, 200, 1), true).await.0, ImageFormat::Png);
+}
+
+#[tokio::test]
+async fn a_film_that_is_too_long_stands_still_and_a_damaged_one_harms_nobody() {
+    let world = World::new().await;
+    let long = film(120, 120, 310);
+    assert_eq!(shown(&world, &long, true).await, (ImageFormat::Png, (96, 96), 1));
+    let whole = film(300, 300, 4);
+    for at in (8..whole.len()).step_by(whole.len().div_ceil(30)) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xff;
+        let uri = world.upload(&bytes, "image/gif").await;
+        let (server, id) = uri.parts().expect("a good URI");
+        let size = ThumbnailSize { width: 96, height: 96 };
+        let wanted = Thumbnail { size, method: Method::Scale, animated: true };
+        let _ = world.media.thumbnail(server, id, wanted, NO_WAIT).await;
+    }
 }

@@ -38,9 +38,13 @@ fn pusher(key: &str) -> Pusher {
     serde_json::from_value(pusher).expect("a pusher")
 }
 
+fn set(pusher: &Pusher) -> SetPusher<'_> {
+    SetPusher { pusher, append: false, enabled: None }
+}
+
 async fn keys(notify: &Notify, user: &UserId) -> Vec<String> {
     let pushers = notify.pushers(user).await.expect("they can be read");
-    pushers.into_iter().map(|pusher| pusher.ids.pushkey).collect()
+    pushers.into_iter().map(|own| own.pusher.ids.pushkey).collect()
 }
 
 /// What is stored must be readable for ever: a change of these bytes needs a new format number.
@@ -50,7 +54,8 @@ async fn a_stored_pusher_keeps_its_bytes() {
     let name = server_name!("example.org");
     let data = Data::open(Db::Mem(store.clone()), name, Env::manual(0)).await.expect("empty");
     let part = Part(u64::MAX);
-    let stored = StoredPusher { device: Some("D".into()), json: "{}".to_owned() };
+    let stored =
+        StoredPusher { device: Some("D".into()), json: "{}".to_owned(), enabled: true, set_ms: 3 };
     let mut write = Write::new(part);
     write.put::<PusherRow>(part, &("a".to_owned(), "k".to_owned()), &stored);
     data.commit(write).await.expect("memory writes");
@@ -58,14 +63,14 @@ async fn a_stored_pusher_keeps_its_bytes() {
     let found: Vec<_> = rows.iter().filter(|(key, _)| key.part() == Some(part)).collect();
     let [(key, value)] = found[..] else { panic!("one row: {found:?}") };
     assert_eq!(key.as_bytes()[8..], *b"Pa\0\x01k\0\x01");
-    assert_eq!(value[..], *b"\x01\x01\x01D\x02{}");
+    assert_eq!(value[..], *b"\x01\x01\x01D\x02{}\x01\x03");
 }
 
 #[tokio::test]
 async fn pushers_end_with_their_device() {
     let (notify, _, user, device) = world().await;
-    notify.set_pusher(&user, Some(&device), &pusher("a")).await.expect("set");
-    notify.set_pusher(&user, None, &pusher("b")).await.expect("set");
+    notify.set_pusher(&user, Some(&device), set(&pusher("a"))).await.expect("set");
+    notify.set_pusher(&user, None, set(&pusher("b"))).await.expect("set");
     let other: OwnedDeviceId = "OTHER".into();
     notify.delete_pushers_of(&user, &[other]).await.expect("deleted");
     assert_eq!(keys(&notify, &user).await, ["a", "b"]);
@@ -78,7 +83,7 @@ async fn pushers_end_with_their_device() {
 #[tokio::test]
 async fn a_pusher_whose_device_is_gone_is_none() {
     let (notify, accounts, user, device) = world().await;
-    notify.set_pusher(&user, Some(&device), &pusher("a")).await.expect("set");
+    notify.set_pusher(&user, Some(&device), set(&pusher("a"))).await.expect("set");
     assert_eq!(keys(&notify, &user).await, ["a"]);
     // As if the server had been killed in between, or the pusher been set meanwhile.
     accounts.delete_devices(&user, &[device]).await.expect("deleted");
@@ -90,10 +95,35 @@ async fn a_pusher_can_be_replaced_when_there_are_as_many_as_may_be() {
     let (notify, _, user, device) = world().await;
     for number in 0..PUSHERS_MAX {
         let pusher = pusher(&number.to_string());
-        notify.set_pusher(&user, Some(&device), &pusher).await.expect("there is room");
+        notify.set_pusher(&user, Some(&device), set(&pusher)).await.expect("there is room");
     }
-    notify.set_pusher(&user, Some(&device), &pusher("0")).await.expect("it is replaced");
-    let one_more = notify.set_pusher(&user, Some(&device), &pusher("one more")).await;
+    notify.set_pusher(&user, Some(&device), set(&pusher("0"))).await.expect("it is replaced");
+    let one_more = notify.set_pusher(&user, Some(&device), set(&pusher("one more"))).await;
     assert!(matches!(one_more, Err(NotifyError::TooLarge(_))));
     assert!(keys(&notify, user_id!("@bob:example.org")).await.is_empty());
+}
+
+#[tokio::test]
+async fn one_device_switches_anothers_pusher_off_and_it_stays_with_its_device() {
+    let (notify, _, user, device) = world().await;
+    notify.set_pusher(&user, Some(&device), set(&pusher("a"))).await.expect("set");
+    let (other, off): (OwnedDeviceId, _) = ("OTHER".into(), Some(false));
+    let pusher = pusher("a");
+    let wanted = SetPusher { pusher: &pusher, append: false, enabled: off };
+    notify.set_pusher(&user, Some(&other), wanted).await.expect("set");
+    let own = notify.pushers(&user).await.expect("read").pop().expect("it is there");
+    assert_eq!((own.device, own.enabled), (Some(device), false));
+}
+
+#[tokio::test]
+async fn a_push_key_belongs_to_who_signed_in_last_unless_it_is_appended() {
+    let (notify, _, alice, device) = world().await;
+    let (bob, pusher) = (user_id!("@bob:example.org"), pusher("a"));
+    let append = |append| SetPusher { pusher: &pusher, append, enabled: None };
+    notify.set_pusher(&alice, Some(&device), append(false)).await.expect("set");
+    notify.set_pusher(bob, None, append(true)).await.expect("set");
+    assert_eq!(keys(&notify, &alice).await, ["a"]);
+    notify.set_pusher(bob, None, append(false)).await.expect("set");
+    assert!(keys(&notify, &alice).await.is_empty());
+    assert_eq!(keys(&notify, bob).await, ["a"]);
 }

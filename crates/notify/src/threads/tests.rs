@@ -26,7 +26,7 @@ impl World {
         // A third one: in a room of two everything notifies.
         server.join(&server.account("carol").await, &room).await.expect("it is public");
         let root = server.say(&bob, &room, "what do you think?").await.expect("sent");
-        let settings = Settings { thread_subscriptions: true };
+        let settings = Settings { thread_subscriptions: true, ..Default::default() };
         let (data, accounts) = (server.data.clone(), server.accounts.clone());
         let notify = Notify::with(data, accounts, server.rooms.clone(), settings);
         Self { server, notify, alice: Reader::new(alice, None), bob, room, root }

@@ -2,12 +2,15 @@
 
 use std::{fmt, sync::Arc};
 
-use blaupause_data::{Event, rows::EventNoRow};
+use blaupause_data::{
+    Event,
+    rows::{EventNoRow, EventRoomRow},
+};
 use ruma::{EventId, OwnedEventId};
 use serde_json::value::RawValue;
 
-use super::RoomAccess;
-use crate::RoomsError;
+use super::{Reader, RoomAccess};
+use crate::{Rooms, RoomsError};
 
 /// An event of a room that somebody may see. Only [`RoomAccess::event`] makes one: an event of
 /// another room, or from a time that is closed to the reader, never becomes one.
@@ -15,6 +18,23 @@ use crate::RoomsError;
 pub struct EventInRoom {
     pub(crate) access: RoomAccess,
     pub(crate) event: Arc<Event>,
+}
+
+impl Rooms {
+    /// An event by its id alone.
+    ///
+    /// # Errors
+    /// [`RoomsError::EventUnknown`] if there is none, or none that the reader may see.
+    pub async fn event(&self, reader: &Reader, id: &EventId) -> Result<EventInRoom, RoomsError> {
+        let (data, id) = (self.data(), id.to_owned());
+        let room = data.get::<EventRoomRow>(data.parts().event(&id), &id).await?;
+        let room = room.ok_or(RoomsError::EventUnknown)?.value;
+        match self.access(reader, &room).await {
+            Ok(access) => access.event(&id).await,
+            Err(RoomsError::NotJoined) => Err(RoomsError::EventUnknown),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl RoomAccess {

@@ -23,11 +23,19 @@ impl RoomAccess {
     /// # Errors
     /// The store cannot be read.
     pub async fn initial_sync(&self) -> Result<InitialSync, RoomsError> {
+        self.initial_sync_with(MESSAGES).await
+    }
+
+    /// As [`Self::initial_sync`], with so many messages (cut to 1…100).
+    ///
+    /// # Errors
+    /// As [`Self::initial_sync`].
+    pub async fn initial_sync_with(&self, limit: u64) -> Result<InitialSync, RoomsError> {
         let query = MessagesQuery {
             from: None,
             to: None,
             dir: Direction::Backward,
-            limit: MESSAGES,
+            limit,
             filter: RoomEventFilter::default(),
         };
         let mut messages = self.messages(&query).await?;

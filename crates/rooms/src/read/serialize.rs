@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Rooms, RoomsError,
-    rows::{EventTxn, EventTxnRow},
+    rows::{EventDelayRow, EventTxn, EventTxnRow},
 };
 
 /// `unsigned` of an event for one reader.
@@ -30,6 +30,8 @@ struct Unsigned<'a> {
     membership: Option<&'a MembershipState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction_id: Option<&'a str>,
+    #[serde(rename = "org.matrix.msc4140.delay_id", skip_serializing_if = "Option::is_none")]
+    delay_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prev_content: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,9 +70,17 @@ struct Desk {
     /// Events that others refer to.
     events: HashMap<EventNo, Arc<Event>>,
     family: Family,
-    txns: HashMap<EventNo, EventTxn>,
+    sent: HashMap<EventNo, Sent>,
     lens: Lens,
     ignored: Arc<std::collections::HashSet<ruma::OwnedUserId>>,
+}
+
+/// How an event of the reader's own was sent.
+#[derive(Default)]
+struct Sent {
+    txn: Option<EventTxn>,
+    /// The delay that it waited for (MSC4140).
+    delay: Option<String>,
 }
 
 /// A page to be told to somebody.
@@ -154,12 +164,12 @@ impl Rooms {
         if page.events.is_empty() {
             return Ok(Vec::new());
         }
-        let (family, txns) = self.relations_of(&page, page.events).await?;
+        let (family, sent) = self.relations_of(&page, page.events).await?;
         let mut desk = Desk {
             now_ms: self.data().env().now_millis(),
             room: page.room.clone(),
             events: HashMap::new(),
-            txns,
+            sent,
             lens: self
                 .lens(
                     &page.reader.user,
@@ -175,9 +185,9 @@ impl Rooms {
         self.fetch_others(&page, page.events, &mut desk).await?;
         let latest: Vec<_> = desk.latest_in_threads(page.events);
         if !latest.is_empty() {
-            let (family, txns) = self.relations_of(&page, &latest).await?;
+            let (family, sent) = self.relations_of(&page, &latest).await?;
             desk.family.extend(family);
-            desk.txns.extend(txns);
+            desk.sent.extend(sent);
             self.fetch_others(&page, &latest, &mut desk).await?;
         }
         Ok(page.events.iter().map(|event| desk.tell(event)).collect())
@@ -188,7 +198,7 @@ impl Rooms {
         &self,
         page: &Page<'_>,
         events: &[Arc<Event>],
-    ) -> Result<(Family, HashMap<EventNo, EventTxn>), RoomsError> {
+    ) -> Result<(Family, HashMap<EventNo, Sent>), RoomsError> {
         let mut want = ReadSet::new();
         // State events have no bundles (client-server API, "Aggregations of child events").
         let targets: Vec<_> =
@@ -205,18 +215,15 @@ impl Rooms {
             Some(_) => None,
             None => Some(bundle::ask(&mut want, page.part, &targets)),
         };
-        let mut txns: Vec<(EventNo, One<EventTxnRow>)> = Vec::new();
-        if page.reader.device.is_some() {
-            for event in events.iter().filter(|event| event.sender == page.reader.user) {
-                txns.push((event.no, want.get::<EventTxnRow>(page.part, &event.no)));
-            }
-        }
+        let own = self.ask_how_sent(&mut want, page, events);
         let version = self.data().newest_event(page.part);
         let got = want.run(self.data()).await?;
         let mut sent = HashMap::new();
-        for (no, slot) in txns {
-            if let Some(row) = got.one(slot)? {
-                sent.insert(no, row.value);
+        for (no, txn, delay) in own {
+            let txn = got.one(txn)?.map(|row| row.value);
+            let delay = delay.map(|delay| got.one(delay)).transpose()?.flatten();
+            if txn.is_some() || delay.is_some() {
+                sent.insert(no, Sent { txn, delay: delay.map(|row| row.value) });
             }
         }
         let family = match (known, asked) {
@@ -231,6 +238,25 @@ impl Rooms {
             (None, None) => Family::new(),
         };
         Ok((family, sent))
+    }
+
+    /// Ask how events of the reader's own were sent.
+    fn ask_how_sent(
+        &self,
+        want: &mut ReadSet,
+        page: &Page<'_>,
+        events: &[Arc<Event>],
+    ) -> Vec<(EventNo, One<EventTxnRow>, Option<One<EventDelayRow>>)> {
+        if page.reader.device.is_none() {
+            return Vec::new();
+        }
+        let has_delays = self.settings().delayed.is_some();
+        let own = events.iter().filter(|event| event.sender == page.reader.user);
+        own.map(|event| {
+            let delay = has_delays.then(|| want.get::<EventDelayRow>(page.part, &event.no));
+            (event.no, want.get::<EventTxnRow>(page.part, &event.no), delay)
+        })
+        .collect()
     }
 
     /// Load the events that `events` refer to, and learn whether the reader may see them.
@@ -308,6 +334,7 @@ impl Desk {
             age: age_ms(self.now_ms, event),
             membership: self.lens.membership(event),
             transaction_id: self.transaction(event),
+            delay_id: self.delay(event),
             prev_content: replaced.map(|replaced| replaced.content()),
             prev_sender: replaced.map(|replaced| replaced.sender.as_str()),
             replaces_state: replaced.map(|replaced| replaced.stored.event_id.as_str()),
@@ -323,6 +350,7 @@ impl Desk {
             age: age_ms(self.now_ms, event),
             membership: self.lens.membership(event),
             transaction_id: self.transaction(event),
+            delay_id: self.delay(event),
             ..Unsigned::default()
         };
         client_json(event, self.room.as_ref(), &unsigned)
@@ -330,9 +358,16 @@ impl Desk {
 
     /// Only the device that sent an event is told its transaction id.
     fn transaction(&self, event: &Event) -> Option<&str> {
-        let txn = self.txns.get(&event.no).filter(|_| event.sender == self.reader.user)?;
+        let sent = self.sent.get(&event.no).filter(|_| event.sender == self.reader.user)?;
+        let txn = sent.txn.as_ref()?;
         let device = self.reader.device.as_ref()?;
         (txn.device == device.as_str()).then_some(&*txn.txn)
+    }
+
+    /// All devices of who sent an event are told which delay it waited for.
+    fn delay(&self, event: &Event) -> Option<&str> {
+        let sent = self.sent.get(&event.no).filter(|_| event.sender == self.reader.user)?;
+        sent.delay.as_deref()
     }
 
     fn relations(&self, bundle: &Bundle<'_>) -> HashMap<&'static str, Box<RawValue>> {

@@ -5,6 +5,7 @@ mod aliases;
 mod budgets;
 mod bundles;
 mod create;
+mod delayed;
 mod directory;
 mod follow;
 mod membership;

@@ -15,6 +15,23 @@ fn receipt(any: &mut Any) -> Receipt {
     }
 }
 
+fn delayed(any: &mut Any) -> Delayed {
+    Delayed {
+        room_id: any.room(),
+        kind: any.text(),
+        state_key: any.maybe(Any::text),
+        delay_ms: any.number(),
+        since_ms: any.number(),
+        txn: any.maybe(Any::bytes),
+    }
+}
+
+fn ending(any: &mut Any) -> Ending {
+    let failed = Outcome::Failed { reason: DelayFailure::TooLarge, text: any.text() };
+    let outcomes = [Outcome::Sent(any.event()), Outcome::Cancelled, failed];
+    Ending { at_ms: any.number(), outcome: any.one_of(&outcomes) }
+}
+
 fn rows() -> Catalogue {
     let no = |any: &mut Any| EventNo(any.small());
     let mut all = Catalogue::new();
@@ -22,8 +39,10 @@ fn rows() -> Catalogue {
     all.row::<EventTxnRow>(|any| (no(any), EventTxn { device: any.text(), txn: any.text() }));
     all.row::<ThreadReplyRow>(|any| (any.place(), ThreadReply { no: no(any), root: no(any) }));
     all.row::<AliasRow>(|any| (any.text(), Alias { room_id: any.room(), creator: any.user() }));
+    all.row::<NoticeRoomRow>(|any| ((), any.room()));
     all.row::<RoomAliasRow>(|any| (any.text(), ()));
     all.row::<PublishedRow>(|any| (any.room(), Published { by: any.user() }));
+    all.row::<NetworkRoomRow>(|any| ((any.text(), any.text(), any.room()), ()));
     all.row::<RoomListRow>(|any| (any.room(), Created { by: any.user(), at: any.number() }));
     all.row::<ReportRow>(|any| {
         let report = StoredReport {
@@ -38,6 +57,13 @@ fn rows() -> Catalogue {
         (any.pos(), report)
     });
     all.row::<ReceiptRow>(|any| ((any.part(), any.small() as u8, any.text()), receipt(any)));
+    all.row::<DelayedRow>(|any| (any.text(), delayed(any)));
+    all.row::<DelayedContentRow>(|any| (any.text(), any.text()));
+    all.row::<DelayedEndRow>(|any| (any.text(), (delayed(any), ending(any))));
+    all.row::<DueRow>(|any| ((any.number(), any.text()), any.user()));
+    all.row::<DelayOwnerRow>(|any| (any.text(), any.user()));
+    all.row::<DelayTxnRow>(|any| (any.bytes(), any.text()));
+    all.row::<EventDelayRow>(|any| (no(any), any.text()));
     all.row::<ReceiptLogRow>(|any| ((any.pos(), any.small() as u8), receipt(any)));
     all
 }

@@ -106,13 +106,20 @@ impl Notifier {
     /// Wake everybody who is connected and joined to one of these rooms, each once.
     pub(super) fn wake_rooms<'a>(&self, rooms: impl Iterator<Item = &'a OwnedRoomId>) {
         let mut slots: HashMap<usize, Arc<Slot>> = HashMap::new();
+        let mut peeks = Vec::new();
         {
             let state = self.0.state.lock();
-            for slot in rooms.filter_map(|room| state.by_room.get(room)).flatten() {
-                if let Some(slot) = Weak::upgrade(slot.1) {
-                    slots.insert(Arc::as_ptr(&slot).addr(), slot);
+            for room in rooms {
+                for slot in state.by_room.get(room).into_iter().flatten() {
+                    if let Some(slot) = Weak::upgrade(slot.1) {
+                        slots.insert(Arc::as_ptr(&slot).addr(), slot);
+                    }
                 }
+                peeks.extend(state.peeks.at(room));
             }
+        }
+        for peek in peeks {
+            peek.wake();
         }
         for slot in slots.into_values() {
             slot.wake();

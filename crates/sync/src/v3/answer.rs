@@ -95,7 +95,8 @@ impl Sync {
     ) -> Result<(v3::Response, bool), SyncError> {
         let device = request.device.as_ref();
         let news = self.news(&request.user, request.device.as_deref(), &span);
-        let plan = self.plan(request, &span, &news, &view.rooms);
+        let mut plan = self.plan(request, &span, &news, &view.rooms);
+        Box::pin(self.add_left_later(&mut plan, request, &span, &view.rooms)).await?;
         let device_key = device.map(|device| (request.user.clone(), device.clone()));
         let mut ask = Ask { request, span, news, view, told: Told::default() };
         let lazy_key = device_key.filter(|_| ask.lazy().is_some());

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use blaupause_data::{Found, Member, rows::UserRoom};
+use blaupause_data::{Found, Member, Place, rows::UserRoom, try_together};
 use ruma::{
     OwnedRoomId,
     api::client::{filter::RoomFilter, sync::sync_events::v3},
@@ -10,7 +10,7 @@ use ruma::{
 
 use super::SyncRequest;
 use crate::{
-    Sync,
+    Sync, SyncError,
     span::{News, Span},
 };
 
@@ -80,6 +80,40 @@ impl Sync {
             }
         }
         plan
+    }
+}
+
+impl Sync {
+    /// Rooms that the user left after the end of this answer: up to there they were inside, and the
+    /// next answer tells only what came later.
+    pub(super) async fn add_left_later(
+        &self,
+        plan: &mut Plan,
+        request: &SyncRequest,
+        span: &Span,
+        rooms: &[Found<UserRoom>],
+    ) -> Result<(), SyncError> {
+        let left_later = rooms.iter().filter(|room| {
+            !span.is_told_by(room)
+                && room.was_joined
+                && !room.forgotten
+                && room_passes(&request.filter.room, &room.room_id)
+        });
+        let found = left_later.map(|room| async {
+            let (part, user) = (self.data().parts().room(&room.room_id), &request.user);
+            let (since, until) = (span.since.map(Place::after), Place::after(span.until));
+            let stretch = self.data().stretch(part, since, until, 1).await?;
+            let (was_inside, is_inside) = tokio::join!(
+                self.is_joined_at(part, stretch.state_since, user),
+                self.is_joined_at(part, stretch.state_until, user),
+            );
+            let (is_touched, is_new) = (!stretch.entries.is_empty(), !was_inside?);
+            let room = room.room_id.clone();
+            let joined = Joined { room, is_new, is_touched, is_typing: false };
+            Ok::<_, SyncError>((is_inside? && is_touched).then_some(joined))
+        });
+        plan.joined.extend(try_together(found).await?.into_iter().flatten());
+        Ok(())
     }
 }
 

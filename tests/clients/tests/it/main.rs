@@ -7,6 +7,7 @@ mod directory;
 mod encryption;
 mod media;
 mod membership;
+mod oauth;
 mod people;
 mod receipts;
 mod restart;

@@ -7,7 +7,9 @@ use ruma::api::client::account::{
 
 use crate::{ApiError, App, Call};
 
-/// There is nothing to delete, which is what the caller wants.
-pub(crate) async fn delete_3pid(_: App, _: Call<Request>) -> Result<Response, ApiError> {
+/// No identity server was ever told about the address. Deleting what is not there is no error.
+pub(crate) async fn delete_3pid(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    let Call { who, body, .. } = call;
+    app.accounts.remove_address(&who.user_id, body.medium.as_str(), &body.address).await?;
     Ok(Response::new(ThirdPartyIdRemovalStatus::NoSupport))
 }

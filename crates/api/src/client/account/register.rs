@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use blaupause_accounts::{Registered, Registration, RegistrationMode, Secret, SignIn};
+use blaupause_accounts::{
+    ProofPurpose, Registered, Registration, RegistrationMode, Secret, SignIn,
+};
 use ruma::api::client::{
     account::register::{
         LoginType, RegistrationKind,
@@ -11,26 +13,42 @@ use ruma::api::client::{
     uiaa::{AuthData, AuthType},
 };
 
+use super::email_stage::{email_session, email_stage};
 use crate::{
-    ApiError, App, Call,
+    ApiError, App, Call, Newcomer,
+    client::session::must_have_legacy_login,
     uia::{Asked, Flows, Operation, Proved, Stage},
 };
 
 const OPEN: Flows = &[&[AuthType::Dummy]];
 const WITH_TOKEN: Flows = &[&[AuthType::RegistrationToken]];
+const OPEN_OR_EMAIL: Flows = &[&[AuthType::Dummy], &[AuthType::EmailIdentity]];
+const WITH_TOKEN_OR_BOTH: Flows =
+    &[&[AuthType::RegistrationToken], &[AuthType::EmailIdentity, AuthType::RegistrationToken]];
+const EMAIL: Flows = &[&[AuthType::EmailIdentity]];
+const BOTH: Flows = &[&[AuthType::EmailIdentity, AuthType::RegistrationToken]];
 /// Under which name the accepted token is remembered.
 const TOKEN: &str = "registration_token";
 
 pub(crate) async fn register(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    let Call { body, operation, .. } = call;
+    let Call { who, body, operation, .. } = call;
     let sign_in = (!body.inhibit_login).then_some(SignIn {
         device_id: body.device_id,
         device_name: body.initial_device_display_name,
         refresh: body.refresh_token,
+        origin: None,
     });
     if matches!(body.login_type, Some(LoginType::ApplicationService)) {
-        // No application service is registered, so no token can be one's.
-        return Err(ApiError::unknown_token(false));
+        let service = who.service()?;
+        if sign_in.is_some() {
+            must_have_legacy_login(&app)?;
+        }
+        let name = body.username.ok_or_else(|| ApiError::missing_param("username"))?;
+        let made = app.accounts.register_for_service(&service, &name, sign_in).await?;
+        return Ok(response(made));
+    }
+    if !matches!(who, Newcomer::Person) {
+        return Err(ApiError::unknown("only application services register with a token"));
     }
     let mut wanted = Registration { sign_in, ..Registration::default() };
     match body.kind {
@@ -41,11 +59,7 @@ pub(crate) async fn register(app: App, call: Call<Request>) -> Result<Response, 
         RegistrationKind::User => {}
         _ => return Err(ApiError::invalid_param("kind must be guest or user")),
     }
-    let flows = match app.accounts.settings().registration {
-        RegistrationMode::Closed => return Err(ApiError::forbidden("registration is not open")),
-        RegistrationMode::Token => WITH_TOKEN,
-        RegistrationMode::Open => OPEN,
-    };
+    let flows = flows(&app).ok_or_else(|| ApiError::forbidden("registration is not open"))?;
     // What is wrong with name and password is said before the person goes through the stages.
     if let Some(name) = &body.username {
         app.accounts.check_username(name).await?;
@@ -58,7 +72,26 @@ pub(crate) async fn register(app: App, call: Call<Request>) -> Result<Response, 
         Some(Secret::new(body.password.ok_or_else(|| ApiError::missing_param("password"))?));
     wanted.username = body.username;
     wanted.token = proved.facts.remove(TOKEN);
+    if let Some((sid, secret)) = email_session(&mut proved) {
+        let purpose = ProofPurpose::Registration;
+        wanted.email = Some(app.accounts.proved_address(purpose, &sid, &secret).await?);
+    }
     Ok(response(app.accounts.register(wanted).await?))
+}
+
+/// What a person may do to get an account; `None`: nothing.
+fn flows(app: &App) -> Option<Flows> {
+    let settings = app.accounts.settings();
+    let has_mail = app.settings.mail.is_some();
+    match (settings.registration, has_mail, settings.email_needed) {
+        (RegistrationMode::Closed, ..) => None,
+        (RegistrationMode::Token, false, _) => Some(WITH_TOKEN),
+        (RegistrationMode::Token, true, false) => Some(WITH_TOKEN_OR_BOTH),
+        (RegistrationMode::Token, true, true) => Some(BOTH),
+        (RegistrationMode::Open, false, _) => Some(OPEN),
+        (RegistrationMode::Open, true, false) => Some(OPEN_OR_EMAIL),
+        (RegistrationMode::Open, true, true) => Some(EMAIL),
+    }
 }
 
 /// The stages that stand between anybody and an account.
@@ -78,6 +111,9 @@ async fn prove(
                 return Err(refused.with("errcode", "M_UNAUTHORIZED"));
             }
             Some(token_stage(shown.token.clone()))
+        }
+        Some(AuthData::EmailIdentity(shown)) if app.settings.mail.is_some() => {
+            Some(email_stage(app, asked, ProofPurpose::Registration, shown).await?)
         }
         _ => None,
     };

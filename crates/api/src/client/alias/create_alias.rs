@@ -8,6 +8,7 @@ use crate::{ApiError, App, Call};
 
 pub(crate) async fn create_alias(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let Request { room_alias, room_id, .. } = call.body;
+    app.accounts.check_alias(call.who.service.as_deref(), &room_alias)?;
     match app.rooms.add_alias(&call.who.user_id, &room_alias, &room_id).await {
         // Here, unlike when a room is created, a conflict (spec: "PUT /directory/room").
         Err(RoomsError::AliasTaken) => {

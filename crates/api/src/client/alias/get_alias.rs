@@ -2,9 +2,10 @@
 
 use ruma::api::client::alias::get_alias::v3::{Request, Response};
 
+use super::resolve;
 use crate::{ApiError, App, Call};
 
 pub(crate) async fn get_alias(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    let found = app.rooms.resolve_alias(&call.body.room_alias).await?;
+    let found = resolve(&app, &call.body.room_alias).await?;
     Ok(Response::new(found.room_id, found.servers))
 }

@@ -2,11 +2,14 @@
 
 use ruma::api::client::device::get_device::v3::{Request, Response};
 
-use super::device;
-use crate::{ApiError, App, Call};
+use super::shown;
+use crate::{ApiError, App, Call, routes::Answer};
 
-pub(crate) async fn get_device(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+pub(crate) async fn get_device(
+    app: App,
+    call: Call<Request>,
+) -> Result<Answer<Response>, ApiError> {
     let found = app.accounts.device(&call.who.user_id, &call.body.device_id).await?;
     let found = found.ok_or_else(|| ApiError::not_found("there is no such device"))?;
-    Ok(Response::new(device(found)))
+    Ok(Answer::Other(shown(found)))
 }

@@ -10,7 +10,7 @@ use ruma::{
         auth_scheme::AccessToken,
         client::directory::get_public_rooms::v3::{Request, Response},
     },
-    directory::Filter,
+    directory::{Filter, RoomNetwork},
 };
 
 use super::page;
@@ -36,7 +36,8 @@ async fn answer(app: &App, request: http::Request<Body>) -> Result<Response, Api
     let request = http::Request::from_parts(parts, body);
     let Request { limit, since, server, .. } =
         Call::<Request>::from_request(app, request, &[]).await?.body;
-    let found = page(app, server.as_deref(), limit, since, Filter::new()).await?;
+    let found =
+        page(app, server.as_deref(), limit, since, Filter::new(), &RoomNetwork::Matrix).await?;
     let mut response = Response::new(found.rooms);
     response.next_batch = found.next;
     response.prev_batch = found.previous;

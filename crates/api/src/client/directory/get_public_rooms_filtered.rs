@@ -1,9 +1,6 @@
 //! `POST /_matrix/client/v3/publicRooms`
 
-use ruma::{
-    api::client::directory::get_public_rooms_filtered::v3::{Request, Response},
-    directory::RoomNetwork,
-};
+use ruma::api::client::directory::get_public_rooms_filtered::v3::{Request, Response};
 
 use super::page;
 use crate::{ApiError, App, Call};
@@ -14,11 +11,7 @@ pub(crate) async fn get_public_rooms_filtered(
 ) -> Result<Response, ApiError> {
     let Request { server, limit, since, filter, room_network, .. } = call.body;
     let mut response = Response::new();
-    // There are no bridges yet, so no rooms of other networks.
-    if let RoomNetwork::ThirdParty(_) = room_network {
-        return Ok(response);
-    }
-    let found = page(&app, server.as_deref(), limit, since, filter).await?;
+    let found = page(&app, server.as_deref(), limit, since, filter, &room_network).await?;
     response.chunk = found.rooms;
     response.next_batch = found.next;
     response.prev_batch = found.previous;

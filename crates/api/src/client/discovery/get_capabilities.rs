@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use blaupause_rooms::SUPPORTED_VERSIONS;
 use ruma::api::client::discovery::get_capabilities::v3::{
-    Capabilities, ChangePasswordCapability, GetLoginTokenCapability, ProfileFieldsCapability,
-    Request, Response, RoomVersionStability, RoomVersionsCapability, ThirdPartyIdChangesCapability,
+    AccountModerationCapability, Capabilities, ChangePasswordCapability, GetLoginTokenCapability,
+    ProfileFieldsCapability, Request, Response, RoomVersionStability, RoomVersionsCapability,
+    ThirdPartyIdChangesCapability,
 };
 
-use crate::{ApiError, App, Call};
+use crate::{ApiError, App, Call, client::delayed_events};
 
-pub(crate) async fn get_capabilities(app: App, _: Call<Request>) -> Result<Response, ApiError> {
+pub(crate) async fn get_capabilities(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let mut capabilities = Capabilities::new();
     let available: BTreeMap<_, _> = SUPPORTED_VERSIONS
         .into_iter()
@@ -19,8 +20,17 @@ pub(crate) async fn get_capabilities(app: App, _: Call<Request>) -> Result<Respo
     let default = app.rooms.settings().default_version.clone();
     capabilities.room_versions = RoomVersionsCapability::new(default, available);
     capabilities.change_password = ChangePasswordCapability::new(true);
-    capabilities.thirdparty_id_changes = ThirdPartyIdChangesCapability::new(false);
+    capabilities.thirdparty_id_changes =
+        ThirdPartyIdChangesCapability::new(app.settings.mail.is_some());
     capabilities.get_login_token = GetLoginTokenCapability::new(true);
     capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
+    let delayed = delayed_events::capability(app.rooms.settings().delayed);
+    for name in ["m.delayed_events", "org.matrix.msc4140.delayed_events"] {
+        let set = capabilities.set(name, delayed.clone());
+        set.map_err(|error| ApiError::internal(&error))?;
+    }
+    if call.who.is_admin {
+        capabilities.account_moderation = AccountModerationCapability::new(true, true);
+    }
     Ok(Response::new(capabilities))
 }

@@ -13,13 +13,15 @@ const VERSIONS: [&str; 18] = [
 ];
 
 /// Proposals that clients ask for by name.
-const FEATURES: [&str; 15] = [
+const FEATURES: &[&str] = &[
+    "fi.mau.msc2659.stable",
     "org.matrix.label_based_filtering",
     "org.matrix.e2e_cross_signing",
     "org.matrix.msc2285.stable",
     "org.matrix.msc3440.stable",
     "org.matrix.msc3771",
     "org.matrix.msc3827.stable",
+    "org.matrix.msc3881",
     "org.matrix.msc3916.stable",
     "org.matrix.msc3952_intentional_mentions",
     "org.matrix.msc3981",
@@ -29,10 +31,17 @@ const FEATURES: [&str; 15] = [
     "uk.tcpip.msc4133",
     "uk.tcpip.msc4133.stable",
     "org.matrix.msc3030.stable",
+    "org.matrix.msc3391",
+    "org.matrix.msc3912",
+    "org.matrix.msc4155",
+    "uk.half-shot.msc2666.query_mutual_rooms",
+    "uk.half-shot.msc2666.query_mutual_rooms.stable",
 ];
 
 /// Proposals that are there if the operator wants them.
 const THREAD_SUBSCRIPTIONS: [&str; 2] = ["org.matrix.msc4306", "org.matrix.msc4308"];
+/// Events that the server sends later.
+const DELAYED_EVENTS: [&str; 2] = ["org.matrix.msc4140", "org.matrix.msc4140.stable"];
 /// Signing in by a QR code, which needs the OAuth server.
 const QR_LOGIN: [&str; 2] = ["org.matrix.msc4108", "io.element.msc4388"];
 
@@ -45,6 +54,9 @@ pub(crate) async fn get_supported_versions(
         FEATURES.iter().map(|name| ((*name).to_owned(), true)).collect::<BTreeMap<_, _>>();
     if app.notify.settings().thread_subscriptions {
         answer.unstable_features.extend(THREAD_SUBSCRIPTIONS.map(|name| (name.to_owned(), true)));
+    }
+    if app.rooms.settings().delayed.is_some() {
+        answer.unstable_features.extend(DELAYED_EVENTS.map(|name| (name.to_owned(), true)));
     }
     if app.settings.oauth.is_some() {
         answer.unstable_features.extend(QR_LOGIN.map(|name| (name.to_owned(), true)));

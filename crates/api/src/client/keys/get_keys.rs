@@ -13,7 +13,10 @@ pub(crate) async fn get_keys(app: App, call: Call<Request>) -> Result<Response, 
         return Err(ApiError::too_large("too many users"));
     }
     let mut answer = Response::new();
-    for (user, keys) in app.e2ee.query_keys(Some(&call.who.user_id), wanted).await? {
+    let asking = Some(&*call.who.user_id);
+    let mut found = app.e2ee.query_keys(asking, wanted).await?;
+    app.services.query_keys(asking, wanted, &mut found).await;
+    for (user, keys) in found {
         answer.master_keys.extend(keys.master.map(|key| (user.clone(), key)));
         answer.self_signing_keys.extend(keys.self_signing.map(|key| (user.clone(), key)));
         answer.user_signing_keys.extend(keys.user_signing.map(|key| (user.clone(), key)));

@@ -16,7 +16,8 @@ pub(crate) async fn upload_signing_keys(
     };
     let user = &call.who.user_id;
     let mut was_allowed = false;
-    if app.e2ee.cross_signing_needs_proof(user, &upload).await? {
+    let is_service = call.who.service.is_some();
+    if !is_service && app.e2ee.cross_signing_needs_proof(user, &upload).await? {
         match reset_page(&app, &call.who).await? {
             // Clients ask again, in the session or without, until the person has allowed it.
             Some(page) if !app.accounts.may_reset(user).await? => {

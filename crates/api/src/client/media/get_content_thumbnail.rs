@@ -6,7 +6,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use blaupause_media::{Method, ThumbnailSize};
+use blaupause_media::{Method, Thumbnail, ThumbnailSize};
 use http::request::Parts;
 use ruma::api::auth_scheme::AccessToken;
 use serde::Deserialize;
@@ -19,6 +19,8 @@ struct Options {
     width: u32,
     height: u32,
     method: Option<MethodName>,
+    #[serde(default)]
+    animated: bool,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +65,8 @@ async fn hand_out(app: &App, params: &PathParams, parts: &Parts) -> Result<Respo
         Some(MethodName::Scale) | None => Method::Scale,
     };
     let (server, id) = (&wanted.server, &wanted.id);
-    let download = app.media.thumbnail(server, id, size, method, wanted.timeout).await?;
+    let thumbnail = Thumbnail { size, method, animated: options.animated };
+    let download = app.media.thumbnail(server, id, thumbnail, wanted.timeout).await?;
     let file = tokio::fs::File::open(&download.path).await.map_err(|e| ApiError::internal(&e))?;
     let stream = tokio_util::io::ReaderStream::new(file);
     let mut response = Response::new(Body::from_stream(stream));

@@ -10,6 +10,8 @@ pub(crate) async fn invite_user(app: App, call: Call<Request>) -> Result<Respons
     let InvitationRecipient::UserId(invited) = recipient else {
         return Err(RoomsError::ThirdPartyInvite.into());
     };
+    // It may be the first that is heard of them here.
+    app.services.ask_for_user(&invited.user_id).await;
     let action = MembershipAction::Invite;
     let change = ChangeMembership::of(room_id, call.who.user_id, invited.user_id, action)
         .because(invited.reason);

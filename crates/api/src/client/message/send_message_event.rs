@@ -1,31 +1,48 @@
 //! `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
 
-use blaupause_rooms::{Redact, SendEvent};
+use blaupause_rooms::{Redact, Schedule, SendEvent};
 use ruma::{
     api::client::message::send_message_event::v3::{Request, Response},
     events::TimelineEventType,
 };
 
 use super::transaction;
-use crate::{ApiError, App, Call};
+use crate::{
+    ApiError, App, Call,
+    client::delayed_events::{delay_in, schedule},
+    routes::Answer,
+};
 
 pub(crate) async fn send_message_event(
     app: App,
     call: Call<Request>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<Response>, ApiError> {
     let transaction = transaction(&call.who, &call.body.txn_id);
+    // Others say nothing about the time (spec: application service API, "Timestamp massaging").
+    let is_service = call.who.service.is_some();
     let own_only = call.who.session.is_suspended;
+    let delay_ms = delay_in(call.query.as_deref())?;
     let event = SendEvent {
         room: call.body.room_id,
         sender: call.who.user_id,
         kind: TimelineEventType::from(call.body.event_type.to_string()),
         content: call.body.body.into_json(),
         transaction: Some(transaction),
-        timestamp: None,
+        timestamp: call.body.timestamp.filter(|_| is_service),
     };
+    if let Some(delay_ms) = delay_ms {
+        // Which events are their own can be known only when the time has come.
+        if own_only {
+            return Err(ApiError::suspended());
+        }
+        let SendEvent { room, sender, kind, content, transaction, .. } = event;
+        let request =
+            Schedule { room, sender, kind, state_key: None, content, delay_ms, transaction };
+        return schedule(&app, request).await.map(Answer::Other);
+    }
     if event.kind == TimelineEventType::RoomRedaction {
         let redact = Redact { own_only, ..Redact::try_from(event)? };
-        return Ok(Response::new(app.rooms.redact(redact).await?));
+        return Ok(Answer::Usual(Response::new(app.rooms.redact(redact).await?)));
     }
-    Ok(Response::new(app.rooms.send(event).await?))
+    Ok(Answer::Usual(Response::new(app.rooms.send(event).await?)))
 }

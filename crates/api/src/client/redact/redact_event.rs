@@ -11,12 +11,15 @@ use crate::{ApiError, App, Call, client::message::transaction};
 #[derive(Deserialize)]
 struct Content {
     redacts: Option<Value>,
+    /// Types of relations whose events go, too (MSC3912).
+    #[serde(default, alias = "with_rel_types", rename = "org.matrix.msc3912.with_relations")]
+    related: Vec<String>,
 }
 
 pub(crate) async fn redact_event(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let content: Content =
         serde_json::from_slice(&call.raw).map_err(|error| ApiError::bad_json(error.to_string()))?;
-    if content.redacts.is_some_and(|redacts| redacts != call.body.event_id.as_str()) {
+    if content.redacts.as_ref().is_some_and(|redacts| redacts != call.body.event_id.as_str()) {
         return Err(ApiError::invalid_param("`redacts` is not the event of the path"));
     }
     let transaction = transaction(&call.who, &call.body.txn_id);
@@ -30,5 +33,5 @@ pub(crate) async fn redact_event(app: App, call: Call<Request>) -> Result<Respon
         timestamp: None,
         own_only,
     };
-    Ok(Response::new(app.rooms.redact(redact).await?))
+    Ok(Response::new(app.rooms.redact_with_related(redact, &content.related).await?))
 }

@@ -2,6 +2,7 @@
 
 use blaupause_rooms::{CreateRoom, InitialState, Preset, RoomsError};
 use ruma::{
+    RoomAliasId,
     api::client::room::{
         Visibility,
         create_room::v3::{Request, Response, RoomPreset},
@@ -27,6 +28,15 @@ pub(crate) async fn create_room(app: App, call: Call<Request>) -> Result<Respons
     if !body.invite_3pid.is_empty() {
         return Err(RoomsError::ThirdPartyInvite.into());
     }
+    let alias = body.room_alias_name.filter(|name| !name.is_empty());
+    if let Some(name) = &alias
+        && let Ok(alias) = RoomAliasId::parse(format!("#{name}:{}", app.data.server_name()))
+    {
+        app.accounts.check_alias(call.who.service.as_deref(), &alias)?;
+    }
+    for user in &body.invite {
+        app.services.ask_for_user(user).await;
+    }
     let request = CreateRoom {
         creator: call.who.user_id,
         version: body.room_version,
@@ -41,7 +51,7 @@ pub(crate) async fn create_room(app: App, call: Call<Request>) -> Result<Respons
             .collect::<Result<_, _>>()?,
         name: body.name,
         topic: body.topic,
-        alias: body.room_alias_name.filter(|name| !name.is_empty()),
+        alias,
         invite: body.invite,
         is_direct: body.is_direct,
     };

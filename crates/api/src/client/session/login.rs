@@ -1,6 +1,6 @@
 //! `POST /_matrix/client/v3/login`
 
-use blaupause_accounts::{Issued, Secret, SignIn};
+use blaupause_accounts::{EmailAddress, Issued, Secret, SignIn};
 use ruma::api::{
     IncomingRequest, Metadata,
     client::{
@@ -10,11 +10,15 @@ use ruma::api::{
     error::DeserializationError,
 };
 use serde::{Deserialize, de::IgnoredAny};
+use serde_json::Value;
 
 use crate::{
     ApiError, App, Call,
     limits::{Counted, Kind},
 };
+
+/// A token of the operator's own system.
+const JWT: &str = "org.matrix.login.jwt";
 
 /// ruma's request, which may be read only if the body has a `type`: ruma 0.17 panics without.
 #[derive(Debug)]
@@ -52,6 +56,7 @@ pub(crate) async fn login(app: App, call: Call<Request>) -> Result<Response, Api
         device_id: request.device_id,
         device_name: request.initial_device_display_name,
         refresh: request.refresh_token,
+        origin: None,
     };
     let issued = match request.login_info {
         LoginInfo::Password(password) => {
@@ -61,7 +66,8 @@ pub(crate) async fn login(app: App, call: Call<Request>) -> Result<Response, Api
                 (Some(UserIdentifier::Matrix(id)), _) => id.user,
                 (None, Some(user)) => user,
                 (None, None) => return Err(ApiError::missing_param("identifier")),
-                // Nobody has a mail address or telephone number here: as for an unknown name.
+                (Some(UserIdentifier::Email(email)), _) => user_of(&app, &email.address).await?,
+                // Nobody has a telephone number here: as for an unknown name.
                 (Some(_), _) => String::new(),
             };
             let address = Counted::from(call.address.as_ref());
@@ -72,13 +78,51 @@ pub(crate) async fn login(app: App, call: Call<Request>) -> Result<Response, Api
             issued
         }
         LoginInfo::Token(token) => app.accounts.sign_in_with_token(&token.token, &how).await?,
-        LoginInfo::ApplicationService(_) => {
-            // No application service is registered, so no token can be one's.
-            return Err(ApiError::unknown_token(false));
+        LoginInfo::ApplicationService(wanted) => {
+            let service = call.who.service()?;
+            must_have_legacy_login(&app)?;
+            #[expect(deprecated, reason = "older services name the user here")]
+            let name = match (wanted.identifier, wanted.user) {
+                (Some(UserIdentifier::Matrix(id)), _) => id.user,
+                (Some(_), _) => return Err(ApiError::unknown("only users are identified here")),
+                (None, Some(user)) => user,
+                (None, None) => return Err(ApiError::missing_param("identifier")),
+            };
+            app.accounts.sign_in_for_service(&service, &name, &how).await?
+        }
+        other if other.login_type() == JWT => {
+            app.limiter.take(Kind::LoginFailed, Counted::from(call.address.as_ref()), 1.0)?;
+            let data = other.data();
+            let token = data.get("token").and_then(Value::as_str);
+            let token = token.ok_or_else(|| ApiError::missing_param("token"))?;
+            let issued = app.sso.sign_in_with_jwt(token, &how).await?;
+            app.limiter.give_back(Kind::LoginFailed, Counted::from(call.address.as_ref()), 1.0);
+            issued
         }
         _ => return Err(ApiError::unknown("this way of signing in is not known")),
     };
     Ok(response(&app, issued))
+}
+
+/// With OAuth and without passwords there is no older login API that a service could use (spec:
+/// application service API, "Server admin style permissions").
+///
+/// # Errors
+/// 400 then.
+pub(in crate::client) fn must_have_legacy_login(app: &App) -> Result<(), ApiError> {
+    if app.settings.oauth.is_some() && !app.accounts.settings().password_login {
+        let text = "make devices with PUT /devices instead of signing in";
+        let status = http::StatusCode::BAD_REQUEST;
+        return Err(ApiError::new(status, "M_APPSERVICE_LOGIN_UNSUPPORTED", text));
+    }
+    Ok(())
+}
+
+/// Whose address it is; nobody's name if it is nobody's.
+async fn user_of(app: &App, address: &str) -> Result<String, ApiError> {
+    let Some(address) = EmailAddress::parse(address) else { return Ok(String::new()) };
+    let owner = app.accounts.address_owner(&address).await?;
+    Ok(owner.map(|owner| owner.to_string()).unwrap_or_default())
 }
 
 fn response(app: &App, issued: Issued) -> Response {

@@ -6,7 +6,8 @@ use crate::{ApiError, App, Call, client::device::remove_devices};
 
 pub(crate) async fn logout_all(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let user = &call.who.user_id;
-    let devices: Vec<_> = app.accounts.device_names(user).await?.keys().cloned().collect();
+    let devices = app.accounts.devices(user).await?;
+    let devices: Vec<_> = devices.into_iter().map(|device| device.device_id).collect();
     remove_devices(&app, user, &devices).await?;
     Ok(Response::new())
 }

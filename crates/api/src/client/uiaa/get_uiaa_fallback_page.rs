@@ -12,8 +12,14 @@ use blaupause_accounts::RegistrationMode;
 use http::{HeaderValue, Request, StatusCode, Uri, header, request::Parts};
 use ruma::api::client::uiaa::AuthType;
 use serde::Deserialize;
+use url::form_urlencoded::Serializer;
 
-use crate::{ApiError, App, body, call::PathParams, client::account::token_stage};
+use crate::{
+    ApiError, App, body,
+    call::PathParams,
+    client::account::token_stage,
+    pages::{self, confirm},
+};
 
 /// Bytes of a filled-in form.
 const FORM_BYTES_MAX: usize = 16 * 1024;
@@ -42,8 +48,24 @@ pub(super) async fn get_uiaa_fallback_page(
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
+    let kind = params.iter().next().map_or("", |(_, value)| value);
+    if kind == AuthType::Sso.as_str() && !app.sso.providers().is_empty() {
+        return to_confirm(&app, &parts);
+    }
     session(&app, &params, &parts)?;
     Ok(page(&app, StatusCode::OK, FORM))
+}
+
+/// Signing in once more has a page of its own, with the others that need cookies.
+fn to_confirm(app: &App, parts: &Parts) -> Result<Response, ApiError> {
+    let session = open_session(app, parts)?;
+    let query = Serializer::new(String::new()).append_pair("session", &session).finish();
+    Ok(pages::redirect(&format!("{}?{query}", confirm::PATH)))
+}
+
+/// What closes the window of the client.
+pub(crate) fn done_page(app: &App) -> Response {
+    page(app, StatusCode::OK, DONE)
 }
 
 /// `POST`: what was filled in.
@@ -64,7 +86,7 @@ pub(super) async fn post_uiaa_fallback_page(
     if !app.uia.done_elsewhere(&session, token_stage(token)) {
         return Err(unknown_session());
     }
-    Ok(page(&app, StatusCode::OK, DONE))
+    Ok(done_page(&app))
 }
 
 /// A form is sent as a query is written.
@@ -82,6 +104,10 @@ fn session(app: &App, params: &PathParams, parts: &Parts) -> Result<String, ApiE
     if !is_served {
         return Err(ApiError::unrecognized());
     }
+    open_session(app, parts)
+}
+
+fn open_session(app: &App, parts: &Parts) -> Result<String, ApiError> {
     let Query(query) = Query::<Parameters>::try_from_uri(&parts.uri)
         .map_err(|_| ApiError::invalid_param("the query cannot be read"))?;
     let session = query.session.ok_or_else(|| ApiError::missing_param("session"))?;

@@ -6,7 +6,7 @@ use blaupause_rooms::{Reader, ReceiptKind};
 use blaupause_sync::SyncRequest;
 use serde_json::{Value, json};
 
-use super::world::{World, joined, kinds, since};
+use super::world::{World, joined, kinds, room as section_of, since, texts};
 
 #[tokio::test]
 async fn account_data_is_told_when_it_changes_globally_and_of_rooms() {
@@ -111,6 +111,32 @@ async fn more_device_messages_than_one_answer_takes_follow_without_loss() {
     }
     assert_eq!(seen, (0..250).collect::<Vec<usize>>());
     assert_eq!(said, 1, "the message is told once, with the answer that reaches it");
+}
+
+#[tokio::test]
+async fn events_before_a_leave_that_belongs_to_the_next_answer_are_told() {
+    let world = World::new().await;
+    let (alice, bob) = (world.person("alice").await, world.person("bob").await);
+    let room = world.server.public_room(&alice).await;
+    world.server.join(&bob, &room).await.expect("public");
+    let mut answer = world.first(&bob).await;
+    world.message_device(&alice, &bob, "before").await;
+    world.server.say(&alice, &room, "before the leave").await.expect("said");
+    for n in 0..150 {
+        world.message_device(&alice, &bob, &n.to_string()).await;
+    }
+    world.server.leave(&bob, &room).await.expect("a member");
+    let (mut told, mut has_left) = (Vec::new(), false);
+    for _ in 0..3 {
+        answer = world.next(&bob, &answer).await;
+        for section in ["join", "leave"] {
+            let events = &section_of(&answer, section, &room)["timeline"]["events"];
+            told.extend(texts(events).into_iter().map(str::to_owned));
+        }
+        has_left |= section_of(&answer, "leave", &room).is_object();
+    }
+    assert_eq!(told, ["before the leave"]);
+    assert!(has_left);
 }
 
 #[tokio::test]

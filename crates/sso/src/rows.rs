@@ -1,0 +1,29 @@
+//! What this crate stores: who at a provider is who here.
+
+use blaupause_data::row;
+use ruma::OwnedUserId;
+use serde::{Deserialize, Serialize};
+
+row! {
+    /// Who a provider's account (issuer, subject) belongs to. Never changes.
+    pub(crate) LinkRow: Idx b'S' Plain, (String, String) => StoredLink
+}
+
+/// A provider's account belongs to somebody here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredLink {
+    pub user_id: OwnedUserId,
+    pub linked_ms: u64,
+}
+
+row! {
+    /// The provider's account, by issuer, that belongs to a user.
+    pub(crate) UserLinkRow: Usr b'i' Plain, String => StoredUserLink
+}
+
+/// The other direction of [`StoredLink`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredUserLink {
+    pub subject: String,
+    pub linked_ms: u64,
+}

@@ -78,8 +78,9 @@ pub fn failover_tools(dirs: &Dirs) -> Result<std::result::Result<PathBuf, String
     if !system::is_debian_here() {
         return Ok(Err("install etcd and Patroni: I can fetch them on Debian only".to_owned()));
     }
-    if progress::output_of("/usr/bin/python3", &["--version"]).is_none() {
-        system::install(&["python3-minimal"])?;
+    // With its standard library, which python3-minimal comes without.
+    if progress::output_of("/usr/bin/python3", &["-c", "import json"]).is_none() {
+        system::install(&["python3"])?;
     }
     let cache = dirs.cache.join("blaupause-failover");
     let folder = cache.join("root");

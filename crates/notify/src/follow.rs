@@ -4,11 +4,12 @@
 //! The follower reads the log behind a stored cursor. Notifications, the note that a person's
 //! pushers have something to do, and the cursor are one batch, so that none is lost or made twice.
 //! What it writes for one event is the same whenever it does it, so a room whose people do not fit
-//! into one batch may take several.
+//! into one batch may take several. Where there was nothing to write the cursor is only remembered:
+//! after a crash those events are judged again.
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -30,8 +31,11 @@ const CHANGES_MAX: u32 = 500;
 const PEOPLE_AT_ONCE: usize = 500;
 /// Operations after which a batch is committed; a batch may have 5,000.
 const BATCH_OPS: usize = 3_000;
-/// The cursor is moved at least so often, in milliseconds: what lies before it can be forgotten.
-const ADVANCE_MS: u64 = 10 * 60 * 1_000;
+/// Positions after which the cursor is stored although there was nothing to write: what lies before
+/// it can be forgotten.
+const ADVANCE: u64 = 1_000;
+/// Old notifications are looked for at least so often, in milliseconds.
+const LOOK_MS: u64 = 10 * 60 * 1_000;
 /// How long to wait after a failure, in milliseconds.
 const RETRY_MS: u64 = 5_000;
 /// One day in milliseconds.
@@ -48,6 +52,10 @@ struct Pad {
 impl Pad {
     fn new() -> Self {
         Self { write: Write::new(Part::slot(1)), woken: BTreeMap::new(), unread: Vec::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.write.is_empty() && self.woken.is_empty()
     }
 }
 
@@ -83,7 +91,7 @@ impl Notify {
         let mut swept_on = 0;
         loop {
             let pause = match self.follow_and_forget(&mut swept_on).await {
-                Ok(()) => ADVANCE_MS,
+                Ok(()) => LOOK_MS,
                 Err(error) => {
                     tracing::warn!(%error, "notifications are behind");
                     RETRY_MS
@@ -113,17 +121,23 @@ impl Notify {
     /// The store cannot be read or written. What is not done is done the next time.
     pub async fn follow(&self) -> Result<(), NotifyError> {
         self.load_pusher_index().await?;
-        let mut cursor = self.data().cursor(FOLLOWER).await?;
-        if cursor == StreamPos(0) {
+        let mut stored = self.data().cursor(FOLLOWER).await?;
+        if stored == StreamPos(0) {
             // The first start of a server that knows notifications: what was said before is no
             // news to anybody.
             return self.begin().await;
         }
+        let mut cursor = stored.max(StreamPos(self.0.seen.load(Relaxed)));
         loop {
             let changes = self.data().log_after(cursor, CHANGES_MAX).await?;
             let Some((last, _)) = changes.last() else { return Ok(()) };
             cursor = *last;
-            self.take_note(&changes, cursor).await?;
+            let pad = self.take_note(&changes).await?;
+            if !pad.is_empty() || cursor.0 - stored.0 >= ADVANCE {
+                self.commit_pad(pad, Some(cursor)).await?;
+                stored = cursor;
+            }
+            self.0.seen.store(cursor.0, Relaxed);
         }
     }
 
@@ -135,11 +149,8 @@ impl Notify {
         Ok(())
     }
 
-    async fn take_note(
-        &self,
-        changes: &[(StreamPos, Change)],
-        cursor: StreamPos,
-    ) -> Result<(), NotifyError> {
+    /// What is to be written because of changes. Part of it may have been written already.
+    async fn take_note(&self, changes: &[(StreamPos, Change)]) -> Result<Pad, NotifyError> {
         let parts = self.data().parts();
         let wanted = changes.iter().filter_map(|(_, change)| match change {
             Change::Event { room, no } => Some((parts.room(room), *no)),
@@ -166,8 +177,7 @@ impl Notify {
                 _ => {}
             }
         }
-        pad.write.cursor(FOLLOWER, cursor);
-        self.commit_pad(pad).await
+        Ok(pad)
     }
 
     async fn note_event(
@@ -201,7 +211,7 @@ impl Notify {
             }
             if pad.write.len() > BATCH_OPS {
                 let full = std::mem::replace(pad, Pad::new());
-                self.commit_pad(full).await?;
+                self.commit_pad(full, None).await?;
             }
         }
         Ok(())
@@ -248,13 +258,13 @@ impl Notify {
     }
 
     /// Make what was noted durable, then wake those who deliver it.
-    async fn commit_pad(&self, mut pad: Pad) -> Result<(), NotifyError> {
+    async fn commit_pad(&self, mut pad: Pad, cursor: Option<StreamPos>) -> Result<(), NotifyError> {
         for (user, pos) in &pad.woken {
             let part = self.data().parts().user(user);
             pad.write.put_version::<PushDebtRow>(DIRECTORY, &part, pos.0.max(1), user);
         }
-        if pad.write.is_empty() {
-            return Ok(());
+        if let Some(cursor) = cursor {
+            pad.write.cursor(FOLLOWER, cursor);
         }
         self.data().commit(pad.write).await.inspect_err(|_| {
             // Not written: it has to be written with the next one.

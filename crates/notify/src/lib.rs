@@ -78,6 +78,8 @@ struct Inner {
     queue: gateway::Queue,
     with_pushers: pushers::WithPushers,
     noted_today: parking_lot::Mutex<follow::NotedToday>,
+    /// The position up to which the follower has judged everything.
+    seen: std::sync::atomic::AtomicU64,
 }
 
 impl Notify {
@@ -98,6 +100,7 @@ impl Notify {
             queue: gateway::Queue::default(),
             with_pushers: pushers::WithPushers::default(),
             noted_today: parking_lot::Mutex::default(),
+            seen: std::sync::atomic::AtomicU64::new(0),
             data,
             accounts,
             rooms,

@@ -73,3 +73,17 @@ async fn noting_a_message_for_a_room_of_fifty_is_a_handful_of_reads_and_one_comm
     let list = list.await.expect("reads");
     assert_eq!(list.notifications.len(), 2);
 }
+
+#[tokio::test]
+async fn a_message_to_people_without_pushers_writes_nothing() {
+    let world = World::new().await;
+    world.notify.follow().await.expect("follows");
+    let store = &world.server.store;
+    for text in ["one", "two"] {
+        world.say(&world.alice, text).await;
+        let most = Budget { reads: 8, commits: 0 };
+        budget(store, "a message noted for nobody", most, world.notify.follow())
+            .await
+            .expect("follows");
+    }
+}

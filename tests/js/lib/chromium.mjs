@@ -27,7 +27,9 @@ export class Chromium {
         browser.folder = mkdtempSync(join(tmpdir(), "blaupause-chromium-"));
         const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"];
         const own = [`--user-data-dir=${browser.folder}`, `--accept-lang=${language}`, "about:blank"];
-        browser.process = spawn(PROGRAM, [...flags, ...own], { stdio: ["ignore", "ignore", "pipe"] });
+        // With its helpers a process group of its own, which ends as a whole.
+        const stdio = ["ignore", "ignore", "pipe"];
+        browser.process = spawn(PROGRAM, [...flags, ...own], { stdio, detached: true });
         let said = "";
         browser.process.stderr.on("data", (text) => (said += text));
         const address = await until("the browser listens", () => said.match(/ws:\/\/\S+/)?.[0]);
@@ -108,7 +110,8 @@ export class Chromium {
 
     stop() {
         this.socket.close();
-        this.process.kill("SIGKILL");
-        rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+        process.kill(-this.process.pid, "SIGKILL");
+        // The helpers may write for another moment.
+        rmSync(this.folder, { recursive: true, force: true, maxRetries: 30, retryDelay: 100 });
     }
 }

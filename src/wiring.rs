@@ -112,21 +112,7 @@ pub async fn build(
     // changed before a client is woken to look again.
     let sync =
         Sync::new(data.clone(), accounts.clone(), rooms.clone(), e2ee.clone(), notify.clone());
-    // workers
-    let workers = TaskTracker::new();
-    workers.spawn(accounts.clone().housekeeping());
-    let follower = rooms.clone();
-    workers.spawn(async move { follower.run_follower().await });
-    let clockwork = rooms.clone();
-    workers.spawn(async move { clockwork.run_delayed().await });
-    let notifications = notify.clone();
-    workers.spawn(async move { notifications.run_follower().await });
-    let gateway = (notify.clone(), outbound.clone());
-    workers.spawn(async move { gateway.0.run_gateway(gateway.1).await });
-    let log = data.clone();
-    workers.spawn(async move { log.run_log_pruner().await });
-    services.workers().into_iter().for_each(|worker| drop(workers.spawn(worker)));
-    workers.close();
+    let workers = start_workers(&data, &accounts, &rooms, &notify, &services, outbound);
     // level 5: HTTP
     let metrics = telling.register(HttpMetrics::register);
     let mut settings = settings::api(loaded);
@@ -148,6 +134,32 @@ pub async fn build(
     let trusted_proxies = config.server.trusted_proxies.as_slice().into();
     let router = blaupause_api::router(app);
     Ok(Server { db, router, trusted_proxies, answer_now, stop, workers })
+}
+
+/// Everything that runs by itself until the server stops.
+fn start_workers(
+    data: &Data,
+    accounts: &Accounts,
+    rooms: &Rooms,
+    notify: &Notify,
+    services: &Services,
+    outbound: Outbound,
+) -> TaskTracker {
+    let workers = TaskTracker::new();
+    workers.spawn(accounts.clone().housekeeping());
+    let follower = rooms.clone();
+    workers.spawn(async move { follower.run_follower().await });
+    let clockwork = rooms.clone();
+    workers.spawn(async move { clockwork.run_delayed().await });
+    let notifications = notify.clone();
+    workers.spawn(async move { notifications.run_follower().await });
+    let gateway = notify.clone();
+    workers.spawn(async move { gateway.run_gateway(outbound).await });
+    let log = data.clone();
+    workers.spawn(async move { log.run_log_pruner().await });
+    services.workers().into_iter().for_each(|worker| drop(workers.spawn(worker)));
+    workers.close();
+    workers
 }
 
 /// How people prove their mail addresses; `None` if no mail is sent.

@@ -39,6 +39,7 @@ mod registration;
 mod registration_tokens;
 pub mod rows;
 mod secret;
+mod session;
 mod settings;
 mod shared_secret;
 mod signin;
@@ -81,9 +82,9 @@ pub use profile::Profile;
 pub use registration::{Newcomer, Registered, Registration};
 pub use registration_tokens::{NewRegistrationToken, RegistrationTokenInfo};
 pub use secret::Secret;
+pub use session::Session;
 pub use settings::{Argon2Cost, RegistrationMode, Settings};
 pub use signin::{Issued, LoginToken, SignIn};
-pub use tokens::Session;
 pub use users::{AccountInfo, NewAccount};
 
 use cache::Cache;

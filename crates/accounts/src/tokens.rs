@@ -5,26 +5,19 @@
 //! pair ends the old one; refreshing again with the old one instead (the answer was lost) ends the
 //! new one. So there is never more than one line of descent.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use blaupause_data::{Change, DataError, Found, Part, ReadSet, Write};
-use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
+use ruma::{DeviceId, OwnedDeviceId, UserId};
 
 use crate::{
-    ATTEMPTS_MAX, Accounts, AccountsError, Issued, Secret, SignIn,
+    ATTEMPTS_MAX, Accounts, AccountsError, Issued, Secret, Session, SignIn,
     devices::{check_device_id, device_name},
     oauth::rows::OAuthSessionRow,
     origin::{self, Opened},
     registration::millis,
     rows::{
-        AccountRow, DeviceRow, StoredAccount, StoredDevice, StoredToken, StoredTokenKind,
-        TokenPair, TokenRow,
+        AccountRow, DeviceRow, StoredDevice, StoredToken, StoredTokenKind, TokenPair, TokenRow,
     },
     secret::{TokenHash, TokenKind, family_of},
 };
@@ -38,23 +31,6 @@ pub(crate) struct Grant<'g> {
     pub scope: &'g str,
     /// What the texts of all refresh tokens of the session have in common.
     pub family: &'g str,
-}
-
-/// Who is asking, from which device.
-#[derive(Debug)]
-pub struct Session {
-    pub user_id: OwnedUserId,
-    /// `None` only for application services, which may act without a device.
-    pub device_id: Option<OwnedDeviceId>,
-    pub is_guest: bool,
-    /// Server administrator.
-    pub is_admin: bool,
-    pub is_suspended: bool,
-    is_locked: bool,
-    /// Milliseconds since the Unix epoch; `None`: until it is revoked.
-    expires_ms: Option<u64>,
-    /// When it was last noted that the device is in use.
-    pub(crate) noted_ms: AtomicU64,
 }
 
 const UNKNOWN: AccountsError = AccountsError::UnknownToken { soft_logout: false };
@@ -96,7 +72,7 @@ impl Accounts {
             {
                 return Err(UNKNOWN);
             }
-            let session = self.unexpired(Arc::new(session_of(&account, &token)))?;
+            let session = self.unexpired(Arc::new(Session::new(&account, &token)))?;
             if token.replaces.is_none() {
                 self.0.sessions.put(ticket, hash, Arc::clone(&session));
                 return Ok(session);
@@ -353,47 +329,6 @@ impl NewTokens {
 
     fn hashes(self) -> impl Iterator<Item = TokenHash> {
         std::iter::once(self.access).chain(self.refresh)
-    }
-}
-
-fn session_of(account: &StoredAccount, token: &StoredToken) -> Session {
-    Session {
-        user_id: account.user_id.clone(),
-        device_id: Some(token.device.clone()),
-        is_guest: account.guest,
-        is_admin: account.admin,
-        is_suspended: account.suspended,
-        is_locked: account.locked,
-        expires_ms: token.expires_ms,
-        noted_ms: AtomicU64::new(0),
-    }
-}
-
-impl Session {
-    /// A service acts as somebody. It is no session of a person: nothing ends it but the account,
-    /// and it has no rights of an administrator.
-    pub(crate) fn of_service(account: &StoredAccount, device_id: Option<OwnedDeviceId>) -> Self {
-        Self {
-            user_id: account.user_id.clone(),
-            device_id,
-            is_guest: false,
-            is_admin: false,
-            is_suspended: account.suspended,
-            is_locked: account.locked,
-            expires_ms: None,
-            noted_ms: AtomicU64::new(0),
-        }
-    }
-
-    /// Whether so much time has passed that the device's use should be noted again; if so, the
-    /// caller does it.
-    pub(crate) fn take_note(&self, now_ms: u64, every_ms: u64) -> bool {
-        let noted = self.noted_ms.load(Ordering::Relaxed);
-        now_ms >= noted.saturating_add(every_ms)
-            && self
-                .noted_ms
-                .compare_exchange(noted, now_ms, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
     }
 }
 

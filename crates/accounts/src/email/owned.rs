@@ -73,19 +73,8 @@ impl Accounts {
         user: &UserId,
         proved: &ProvedAddress,
     ) -> Result<(), AccountsError> {
-        let part = self.part(user);
         for _ in 0..ATTEMPTS_MAX {
-            let account = self.stored_account(user).await?.ok_or(AccountsError::UserUnknown)?;
-            if account.deactivated_ms.is_some() {
-                return Err(AccountsError::Deactivated);
-            }
-            if self.addresses(user).await?.len() >= ADDRESSES_MAX as usize {
-                return Err(AccountsError::TooMany("addresses"));
-            }
-            let mut write = Write::new(part);
-            write.require_version::<AccountRow>(part, &(), account.version);
-            // Two additions at once do not get past the limit.
-            write.put_version::<AccountRow>(part, &(), account.version + 1, &account.value);
+            let mut write = self.one_more_address(user).await?;
             self.claim_address(&mut write, user, proved).await?;
             match self.data().commit(write).await {
                 Ok(_) => return Ok(()),
@@ -97,6 +86,23 @@ impl Accounts {
             }
         }
         Err(AccountsError::Busy)
+    }
+
+    /// A batch that may give an account one more address.
+    async fn one_more_address(&self, user: &UserId) -> Result<Write, AccountsError> {
+        let part = self.part(user);
+        let account = self.stored_account(user).await?.ok_or(AccountsError::UserUnknown)?;
+        if account.deactivated_ms.is_some() {
+            return Err(AccountsError::Deactivated);
+        }
+        if self.addresses(user).await?.len() >= ADDRESSES_MAX as usize {
+            return Err(AccountsError::TooMany("addresses"));
+        }
+        let mut write = Write::new(part);
+        write.require_version::<AccountRow>(part, &(), account.version);
+        // Two additions at once do not get past the limit.
+        write.put_version::<AccountRow>(part, &(), account.version + 1, &account.value);
+        Ok(write)
     }
 
     /// Make an address somebody's, in a batch that conflicts if it is anybody's by then.
@@ -125,23 +131,13 @@ impl Accounts {
         if !self.settings().email_domains.allow(address) {
             return Err(AccountsError::AddressDenied);
         }
-        let part = self.part(user);
         for _ in 0..ATTEMPTS_MAX {
             match self.address_owner(address).await? {
                 Some(owner) if owner == user => return Ok(()),
                 Some(_) => return Err(AccountsError::AddressInUse),
                 None => {}
             }
-            let account = self.stored_account(user).await?.ok_or(AccountsError::UserUnknown)?;
-            if account.deactivated_ms.is_some() {
-                return Err(AccountsError::Deactivated);
-            }
-            if self.addresses(user).await?.len() >= ADDRESSES_MAX as usize {
-                return Err(AccountsError::TooMany("addresses"));
-            }
-            let mut write = Write::new(part);
-            write.require_version::<AccountRow>(part, &(), account.version);
-            write.put_version::<AccountRow>(part, &(), account.version + 1, &account.value);
+            let mut write = self.one_more_address(user).await?;
             self.claim(&mut write, user, address, self.now_ms()).await?;
             match self.data().commit(write).await {
                 Ok(_) => return Ok(()),

@@ -7,7 +7,7 @@ use ruma::OwnedServerName;
 
 use crate::{
     config::{self, Loaded},
-    copy, generate, lifecycle, telemetry, user,
+    copy, generate, key, lifecycle, telemetry, user,
 };
 
 /// A Matrix homeserver for the public sector.
@@ -35,6 +35,9 @@ enum Command {
     /// Work on the database.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Work on the key that this server signs events and requests with.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print the version.
     Version,
 }
@@ -97,6 +100,18 @@ enum StoreCommand {
     Copy(StoreCopy),
 }
 
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Replace the key, because it may be known to others. The server must be stopped.
+    ///
+    /// The old one stays published with its end, so that what was signed until now can be checked.
+    /// Other servers may take it for another day.
+    Rotate {
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
 /// From where to where.
 #[derive(Debug, Args)]
 pub struct StoreCopy {
@@ -119,6 +134,7 @@ pub fn run() -> ExitCode {
         Command::GenerateConfig(wanted) => generate::config(&wanted).map(|text| print!("{text}")),
         Command::User(UserCommand::Create(wanted)) => user::create(&wanted),
         Command::Store(StoreCommand::Copy(wanted)) => copy::run(&wanted),
+        Command::Key(KeyCommand::Rotate { config }) => key::rotate(&config),
         Command::Version => {
             println!("blaupause {}", env!("CARGO_PKG_VERSION"));
             Ok(())
@@ -139,7 +155,7 @@ fn run_server(serve: &Serve) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    lifecycle::run(&loaded, serve.ready_file.as_deref(), serve.cut_damaged_log)
+    lifecycle::run(&serve.config, &loaded, serve.ready_file.as_deref(), serve.cut_damaged_log)
 }
 
 /// To standard error, so that the output of a command stays clean.

@@ -6,6 +6,7 @@
 
 mod app_services;
 mod content;
+mod federation;
 mod inert;
 mod mail;
 mod network;
@@ -27,8 +28,9 @@ use serde::{Deserialize, Serialize};
 
 pub use app_services::AppServices;
 pub use content::{DelayedEvents, LegacyMedia, Media, Rooms, UrlPreview};
+pub use federation::Federation;
 pub use mail::{Mail, MailTls};
-pub use network::{CreateRooms, Federation, Policy, Push, Rtc, Turn, WellKnown};
+pub use network::{CreateRooms, Outbound, Policy, Push, Rtc, Turn, WellKnown};
 pub use people::{
     Directory, Login, OAuth, PasswordRules, Presence, Publish, Rate, RateLimits, Registration,
     RegistrationMode, ServerNotices,
@@ -63,6 +65,7 @@ pub struct Config {
     pub media: Media,
     pub legacy_media: LegacyMedia,
     pub url_preview: UrlPreview,
+    pub outbound: Outbound,
     pub federation: Federation,
     pub push: Push,
     pub app_services: AppServices,
@@ -141,7 +144,8 @@ impl Config {
         self.media.check(found);
         self.legacy_media.check(found);
         self.url_preview.check(found);
-        self.federation.check(found);
+        self.outbound.check(found);
+        self.federation.check(self.server.name.get().map(|name| &**name), found);
         self.push.check(found);
         self.well_known.check(found);
         self.turn.check(found);
@@ -181,6 +185,11 @@ impl Config {
             && let Err(error) = crate::tls::read_certs(file)
         {
             found.error("server.extra_ca_file", error.to_string());
+        }
+        if let Some(file) = self.federation.ca_file.path()
+            && let Err(error) = crate::tls::read_certs(file)
+        {
+            found.error("federation.ca_file", error.to_string());
         }
         if let (Some(cert), Some(key)) = (self.tls.cert_file.path(), self.tls.key_file.path())
             && let Err(error) = crate::tls::server_config(cert, key, self.tls.profile)

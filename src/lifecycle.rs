@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::{doors::Doors, signals::Signals};
 use crate::{
-    config::{Engine, Limits, Loaded},
+    config::{self, Engine, Limits, Loaded},
     listen::{Door, Serving},
     metrics::Telling,
+    tls::TlsFiles,
     wiring::{self, Opening, Server},
 };
 
@@ -34,6 +35,7 @@ const OPEN_FILES_WANTED: u64 = 65_536;
 /// # Errors
 /// If something of the start fails, or the hard end was needed.
 pub fn run(
+    config_file: &Path,
     loaded: &Loaded,
     ready_file: Option<&Path>,
     cut_damaged_log: bool,
@@ -44,13 +46,14 @@ pub fn run(
         .thread_name("blaupause")
         .build()
         .context("cannot start the threads")?;
-    let outcome = runtime.block_on(serve(loaded, ready_file, cut_damaged_log));
+    let outcome = runtime.block_on(serve(config_file, loaded, ready_file, cut_damaged_log));
     // What did not end in time must not hold up the end of the process.
     runtime.shutdown_background();
     outcome
 }
 
 async fn serve(
+    config_file: &Path,
     loaded: &Loaded,
     ready_file: Option<&Path>,
     cut_damaged_log: bool,
@@ -73,7 +76,7 @@ async fn serve(
     let server = tokio::select! {
         built = wiring::build(loaded, opening, stop, &telling) => built?,
         // A database on another machine may be waited for without end.
-        () = signals.stop_wanted(None) => {
+        () = signals.stop_wanted(|| {}) => {
             tracing::info!("stopped before the start was complete");
             return Ok(());
         }
@@ -87,19 +90,35 @@ async fn serve(
     doors.addresses.announce(config.server_name().as_str(), ready_file)?;
 
     let failed = tokio::select! {
-        () = signals.stop_wanted(doors.tls_files.as_ref()) => false,
+        () = signals.stop_wanted(|| reload(config_file, doors.tls_files.as_ref(), &server)) => false,
         () = server.failed() => true,
     };
     let softly = stop_softly(&config.limits, &telling, &closing, &serving, server);
     let soft = tokio::select! {
         ended = timeout(STOP_HARD, softly) => ended.is_ok(),
-        () = signals.stop_wanted(None) => false,
+        () = signals.stop_wanted(|| {}) => false,
     };
     operators_stop.cancel();
     anyhow::ensure!(soft, "stopped hard: some work did not end; acknowledged writes are safe");
     anyhow::ensure!(!failed, "stopped because the store cannot write any more; the log says why");
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What may change while the server runs: the certificate, and with whom it speaks.
+fn reload(config_file: &Path, tls: Option<&TlsFiles>, server: &Server) {
+    match tls.map(TlsFiles::reload) {
+        None => {}
+        Some(Ok(())) => tracing::info!("read the certificate again"),
+        Some(Err(error)) => tracing::error!(%error, "kept the old certificate"),
+    }
+    match config::load(config_file) {
+        Ok(loaded) => {
+            server.set_servers(loaded.config.federation.servers());
+            tracing::info!("read again with which servers this one speaks");
+        }
+        Err(error) => tracing::error!(%error, "kept the old list of servers"),
+    }
 }
 
 /// The operators' pages answer from the start to the very end: a slow start is live but not ready.

@@ -1,5 +1,6 @@
 //! The operators' listener: `/metrics` for Prometheus, `/health/live` and `/health/ready`.
 
+mod app_services;
 mod log;
 mod process;
 mod store;
@@ -13,6 +14,7 @@ use std::{
 };
 
 use blaupause_data::Data;
+use blaupause_notify::Services;
 use blaupause_store::{Db, Health};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -95,6 +97,12 @@ impl Telling {
     /// Also tell about the change log.
     pub fn watch_log(&self, data: Data) {
         self.registry.lock().register_collector(Box::new(log::ChangeLog(data)));
+    }
+
+    /// Also tell about application services.
+    pub fn watch_app_services(&self, services: Services) {
+        let watched = Box::new(app_services::AppServices(services));
+        self.registry.lock().register_collector(watched);
     }
 
     /// Also tell what another crate counts.

@@ -6,6 +6,9 @@
 
 mod settings;
 
+#[cfg(test)]
+pub(crate) use settings::outbound as outbound_settings;
+
 use std::{
     convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration,
 };
@@ -16,9 +19,11 @@ use blaupause_accounts::{Accounts, NewAccount};
 use blaupause_api::{App, ClientAddress, HttpMetrics, MailProofs, Parts};
 use blaupause_data::{Data, Env};
 use blaupause_e2ee::E2ee;
+use blaupause_federation::{Federation, Https};
 use blaupause_media::{Media, Previews};
 use blaupause_notify::{Mailer, Notify, ServicePauses, Services};
 use blaupause_outbound::Outbound;
+use blaupause_policy::{FederationMode, ServerPolicy};
 use blaupause_rooms::Rooms;
 use blaupause_sso::Sso;
 use blaupause_store::{
@@ -41,6 +46,7 @@ use crate::{
 /// The running server, apart from its listeners.
 pub struct Server {
     db: Db,
+    federation: Federation,
     router: Router,
     trusted_proxies: Arc<[Net]>,
     answer_now: CancellationToken,
@@ -88,10 +94,14 @@ pub async fn build(
     telling.watch_log(data.clone());
     // level 2: people
     let accounts = Accounts::new(data.clone(), settings::accounts(loaded));
+    // level 2: other servers
+    let federation = federation(&data, config)?;
+    federation.start().await?;
     // level 3: rooms, keys, files, and what deserves attention
-    let rooms = Rooms::new(data.clone(), accounts.clone(), settings::rooms(config));
-    let e2ee = E2ee::new(data.clone(), accounts.clone());
-    let media = Media::open(data.clone(), settings::media(config))
+    let rooms =
+        Rooms::new(data.clone(), accounts.clone(), federation.clone(), settings::rooms(config));
+    let e2ee = E2ee::new(data.clone(), accounts.clone(), federation.clone());
+    let media = Media::open(data.clone(), federation.clone(), settings::media(config))
         .await
         .with_context(|| format!("media.path: cannot use {}", config.media.path.display()))?;
     let previews = settings::previews(config)
@@ -107,12 +117,14 @@ pub async fn build(
         outbound.clone(),
     );
     services.start().await.context("app_services")?;
+    telling.watch_app_services(services.clone());
     let sso = Sso::new(data.clone(), accounts.clone(), loaded.sso.clone(), &outbound);
     // level 4: what a client has not seen. Last, so that the others' caches have forgotten what
     // changed before a client is woken to look again.
     let sync =
         Sync::new(data.clone(), accounts.clone(), rooms.clone(), e2ee.clone(), notify.clone());
     let workers = start_workers(&data, &accounts, &rooms, &notify, &services, outbound);
+    start_telling(&workers, &federation, &rooms, &e2ee);
     // level 5: HTTP
     let metrics = telling.register(HttpMetrics::register);
     let mut settings = settings::api(loaded);
@@ -120,6 +132,7 @@ pub async fn build(
     let app = App::new(Parts {
         data,
         accounts,
+        federation: federation.clone(),
         rooms,
         e2ee,
         media,
@@ -133,7 +146,17 @@ pub async fn build(
     });
     let trusted_proxies = config.server.trusted_proxies.as_slice().into();
     let router = blaupause_api::router(app);
-    Ok(Server { db, router, trusted_proxies, answer_now, stop, workers })
+    Ok(Server { db, federation, router, trusted_proxies, answer_now, stop, workers })
+}
+
+/// Other servers, if there are any for this one.
+fn federation(data: &Data, config: &Config) -> anyhow::Result<Federation> {
+    let settings = settings::federation(config);
+    if settings.servers.mode == FederationMode::Off {
+        return Ok(Federation::off(data.clone()));
+    }
+    let https = Https::new(data.env().clone(), &settings::https(config)).context("federation")?;
+    Ok(Federation::new(data.clone(), Arc::new(https), settings))
 }
 
 /// Everything that runs by itself until the server stops.
@@ -149,6 +172,8 @@ fn start_workers(
     workers.spawn(accounts.clone().housekeeping());
     let follower = rooms.clone();
     workers.spawn(async move { follower.run_follower().await });
+    let intake = rooms.clone();
+    workers.spawn(intake.run_intake());
     let clockwork = rooms.clone();
     workers.spawn(async move { clockwork.run_delayed().await });
     let notifications = notify.clone();
@@ -160,6 +185,13 @@ fn start_workers(
     services.workers().into_iter().for_each(|worker| drop(workers.spawn(worker)));
     workers.close();
     workers
+}
+
+/// What other servers are sent and told. Nothing of it does anything where there are none.
+fn start_telling(workers: &TaskTracker, federation: &Federation, rooms: &Rooms, e2ee: &E2ee) {
+    workers.spawn(federation.clone().run_sender());
+    workers.spawn(rooms.clone().run_teller());
+    workers.spawn(e2ee.clone().run_remote());
 }
 
 /// How people prove their mail addresses; `None` if no mail is sent.
@@ -193,6 +225,11 @@ impl Server {
             let mut router = router.clone();
             Box::pin(async move { router.call(request).await })
         }
+    }
+
+    /// Another list of servers to speak with.
+    pub fn set_servers(&self, servers: ServerPolicy) {
+        self.federation.set_servers(servers);
     }
 
     /// Who waits for news answers now.
@@ -241,6 +278,19 @@ pub async fn create_user(
         Ok(user) => Ok(user.to_string()),
         Err(error) => bail!("cannot make the account {}: {error}", account.name),
     }
+}
+
+/// Replace the signing key in a database that no server uses at the moment; the new key's id.
+///
+/// # Errors
+/// If the store cannot be opened, or holds no data of this server.
+pub async fn rotate_key(loaded: &Loaded, lock: Option<RocksLock>) -> anyhow::Result<String> {
+    let env = Env::system(CancellationToken::new());
+    let opening = Opening { lock, ..Opening::default() };
+    let db = open_store(&loaded.config, opening, &env).await?;
+    let id = Data::rotate_signing_key(&db, loaded.config.server_name(), &env).await;
+    db.close().await;
+    id.context("cannot replace the key")
 }
 
 /// Open the engine that the configuration names.

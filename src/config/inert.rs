@@ -9,14 +9,8 @@ use toml::{Table, Value};
 
 use super::{Config, Findings};
 
-const INERT: [&str; 6] = [
-    "directory.public_rooms_over_federation",
-    "presence.federation",
-    "federation.allow_private_addresses",
-    "federation.device_names",
-    "federation.retry_backoff_min",
-    "federation.retry_backoff_max",
-];
+const INERT: [&str; 3] =
+    ["directory.public_rooms_over_federation", "presence.federation", "federation.device_names"];
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let (given, default) = (table(config), table(&Config::default()));

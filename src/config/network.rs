@@ -1,4 +1,4 @@
-//! `[federation]`, `[policy]`, `[push]`, `[well_known]`, `[turn]`, `[rtc]`:
+//! `[policy]`, `[push]`, `[well_known]`, `[turn]`, `[rtc]`:
 //! the others.
 
 use std::path::PathBuf;
@@ -6,49 +6,22 @@ use std::path::PathBuf;
 use ruma::OwnedServerName;
 use serde::{Deserialize, Serialize};
 
-use super::{Findings, Maybe, Period, server::check_url};
+use super::{Findings, Maybe, Net, Period, server::check_url};
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Connections to addresses that people name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Federation {
-    pub enabled: bool,
-    /// Whether other servers may lie on private addresses.
-    pub allow_private_addresses: bool,
-    /// Whether other servers learn the names of people's devices.
-    pub device_names: bool,
-    /// The pause after the first failed request; it doubles with each further one …
-    pub retry_backoff_min: Period,
-    /// … up to this.
-    pub retry_backoff_max: Period,
+pub struct Outbound {
+    /// Networks that may be reached although they are not public.
+    pub allowed_networks: Vec<Net>,
 }
 
-impl Default for Federation {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            allow_private_addresses: false,
-            device_names: false,
-            retry_backoff_min: Period::seconds(5),
-            retry_backoff_max: Period::hours(1),
-        }
-    }
-}
-
-impl Federation {
+impl Outbound {
     pub(super) fn check(&self, found: &mut Findings) {
-        if self.retry_backoff_min < Period::seconds(1) {
-            found.error("federation.retry_backoff_min", "must be at least 1s");
-        }
-        if self.retry_backoff_max < self.retry_backoff_min {
-            found.error(
-                "federation.retry_backoff_max",
-                "must not be shorter than federation.retry_backoff_min",
-            );
-        }
-        if self.enabled && self.allow_private_addresses {
+        if self.allowed_networks.iter().any(Net::is_everything) {
             found.warn(
-                "federation.allow_private_addresses",
-                "lets other servers send requests into the inner network",
+                "outbound.allowed_networks",
+                "lets every user make the server ask any address of the inner network",
             );
         }
     }

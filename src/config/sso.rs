@@ -8,7 +8,10 @@ use std::{
 };
 
 use blaupause_accounts::Secret;
-use blaupause_sso::{self as sso, Algorithm, Condition, Keys, SigningKey, Template, VerifyingKey};
+use blaupause_sso::{
+    self as sso, Algorithm, AlgorithmFamily, Condition, Keys, PUBLIC_ALGORITHMS, SigningKey,
+    Template, VerifyingKey,
+};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -255,10 +258,9 @@ impl Oidc {
     fn algorithms(&self, bad: &mut impl FnMut(String)) -> Vec<Algorithm> {
         let parsed: Vec<Algorithm> =
             self.algorithms.iter().filter_map(|name| name.parse().ok()).collect();
-        let is_public = parsed.iter().all(|algorithm| Algorithm::PUBLIC.contains(algorithm));
+        let is_public = parsed.iter().all(|algorithm| PUBLIC_ALGORITHMS.contains(algorithm));
         if parsed.is_empty() || parsed.len() != self.algorithms.len() || !is_public {
-            let known: Vec<&str> = Algorithm::PUBLIC.iter().map(|one| one.name()).collect();
-            bad(format!("algorithms must be some of {}", known.join(", ")));
+            bad(format!("algorithms must be some of {PUBLIC_ALGORITHMS:?}"));
         }
         parsed
     }
@@ -311,7 +313,7 @@ impl Jwt {
             found.error("login.jwt.key_file", "must be set, because login.jwt.enabled is true");
             return None;
         };
-        let keys = if algorithm.is_symmetric() {
+        let keys = if algorithm.family() == AlgorithmFamily::Hmac {
             let text = read_file("login.jwt.key_file", file, found)?;
             Keys::one(VerifyingKey::secret(text.reveal().as_bytes()))
         } else {

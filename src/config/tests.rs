@@ -230,6 +230,23 @@ fn suspicious_values_are_warnings() {
 }
 
 #[test]
+fn inner_networks_are_ranges_and_not_the_whole_world() {
+    let with = |networks: &str| {
+        format!("[server]\nname = \"a.org\"\n[outbound]\nallowed_networks = [{networks}]\n")
+    };
+    let loaded = accepted(&with("\"10.1.0.0/16\", \"fd00::1\""));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let networks = crate::wiring::outbound_settings(&loaded.config).allowed_networks;
+    for (address, is_allowed) in [("10.1.2.3", true), ("fd00::1", true), ("10.2.0.1", false)] {
+        let address = address.parse().expect("an address");
+        assert_eq!(networks.allow(address), is_allowed, "{address}");
+    }
+    let everything = accepted(&with("\"0.0.0.0/0\""));
+    assert_eq!(everything.warnings[0].key, "outbound.allowed_networks");
+    assert_eq!(only(refused(&with("\"intranet\""))).line, Some(4));
+}
+
+#[test]
 fn a_generated_file_is_accepted_without_warnings() {
     let wanted = crate::cli::GenerateConfig {
         server_name: "example.org".try_into().expect("a name"),

@@ -1,9 +1,7 @@
-//! SIGTERM and SIGINT stop, SIGHUP reads the certificate again.
+//! SIGTERM and SIGINT stop, SIGHUP reads again what may change while the server runs.
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-use crate::tls::TlsFiles;
 
 pub struct Signals {
     terminate: Signal,
@@ -26,21 +24,13 @@ impl Signals {
     }
 
     /// Wait until a stop is wanted; meanwhile do what the other signals ask.
-    pub async fn stop_wanted(&mut self, tls: Option<&TlsFiles>) {
+    pub async fn stop_wanted(&mut self, reload: impl Fn()) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => reload(tls),
+                _ = self.hangup.recv() => reload(),
             }
         }
-    }
-}
-
-fn reload(tls: Option<&TlsFiles>) {
-    let Some(tls) = tls else { return };
-    match tls.reload() {
-        Ok(()) => tracing::info!("read the certificate again"),
-        Err(error) => tracing::error!(%error, "kept the old certificate"),
     }
 }

@@ -66,8 +66,46 @@ pub fn rooms(config: &Config) -> blaupause_rooms::Settings {
 }
 
 pub fn outbound(config: &Config) -> blaupause_outbound::OutboundSettings {
+    let networks: Vec<String> =
+        config.outbound.allowed_networks.iter().map(ToString::to_string).collect();
+    let allowed_networks = blaupause_outbound::AllowedNetworks::parse(&networks)
+        .expect("the configuration takes only ranges of addresses");
     blaupause_outbound::OutboundSettings {
+        allowed_networks,
         extra_ca_file: config.server.extra_ca_file.path().map(Into::into),
+        crypto: crate::tls::provider(config.tls.profile),
+        ..Default::default()
+    }
+}
+
+pub fn federation(config: &Config) -> blaupause_federation::Settings {
+    blaupause_federation::Settings {
+        servers: config.federation.servers(),
+        notaries: config.federation.notaries.clone(),
+        pauses: blaupause_federation::Pauses {
+            min: config.federation.retry_backoff_min.duration(),
+            max: config.federation.retry_backoff_max.duration(),
+        },
+        ..Default::default()
+    }
+}
+
+pub fn https(config: &Config) -> blaupause_federation::HttpsSettings {
+    let federation = &config.federation;
+    let networks = federation.allowed_networks.iter().chain(&config.outbound.allowed_networks);
+    let mut networks: Vec<String> = networks.map(ToString::to_string).collect();
+    if federation.allow_private_addresses {
+        networks.extend(["0.0.0.0/0".to_owned(), "::/0".to_owned()]);
+    }
+    let allowed_networks = blaupause_outbound::AllowedNetworks::parse(&networks)
+        .expect("the configuration takes only ranges of addresses");
+    let extra = config.server.extra_ca_file.path().filter(|_| federation.trust_system_roots);
+    let ca_files = extra.into_iter().chain(federation.ca_file.path()).map(Into::into).collect();
+    blaupause_federation::HttpsSettings {
+        addresses: federation.places(),
+        allowed_networks,
+        trust_system_roots: federation.trust_system_roots,
+        ca_files,
         crypto: crate::tls::provider(config.tls.profile),
         ..Default::default()
     }
@@ -139,7 +177,6 @@ pub fn api(loaded: &Loaded) -> api::Settings {
         },
         oauth: oauth(config),
         trusted_clients: config.login.trusted_clients.clone(),
-        federation_off: !config.federation.enabled,
         legacy_media: config.legacy_media.enabled,
         public_rooms_without_auth: config.directory.public_rooms_without_login,
     }

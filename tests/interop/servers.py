@@ -104,7 +104,7 @@ path = "{self.folder}/db"
 path = "{self.folder}/media"
 [registration]
 mode = "open"
-[limits]
+[rate_limits]
 enabled = false
 [federation]
 mode = "open"

@@ -2,46 +2,10 @@
 
 import assert from "node:assert/strict";
 
-import { decodeRecoveryKey } from "matrix-js-sdk/lib/crypto-api/index.js";
-
+import { isVerified, keysInBackup, recover, setUpRecovery } from "./lib/identity.mjs";
 import { roomOf } from "./lib/person.mjs";
 import { scenario } from "./lib/scenario.mjs";
 import { until } from "./lib/until.mjs";
-
-/** What "set up recovery" does in Element Web; gives the recovery key as people see it. */
-async function setUpRecovery(person) {
-    await person.makeIdentity();
-    let recoveryKey;
-    await person.crypto.bootstrapSecretStorage({
-        createSecretStorageKey: async () => {
-            const made = await person.crypto.createRecoveryKeyFromPassphrase();
-            recoveryKey = made.encodedPrivateKey;
-            return made;
-        },
-        setupNewKeyBackup: true,
-    });
-    await person.crypto.checkKeyBackupAndEnable();
-    return recoveryKey;
-}
-
-/** What "enter your recovery key" does in Element Web. */
-async function recover(person, recoveryKey) {
-    const id = await person.client.secretStorage.getDefaultKeyId();
-    const [, info] = await person.client.secretStorage.getKey(id);
-    const key = decodeRecoveryKey(recoveryKey);
-    assert(await person.client.secretStorage.checkKey(key, info), "the recovery key does not fit");
-    person.secretKeys.set(id, key);
-    await person.crypto.bootstrapCrossSigning({});
-    await person.crypto.loadSessionBackupPrivateKeyFromSecretStorage();
-}
-
-const isVerified = async (person) => {
-    const status = await person.crypto.getDeviceVerificationStatus(person.id, person.client.getDeviceId());
-    return status?.crossSigningVerified;
-};
-
-/** Asked of the server: the library remembers its first answer. */
-const keysInBackup = async (person) => (await person.client.http.authedRequest("GET", "/room_keys/version")).count;
 
 /** Events that stay unreadable. */
 const unreadable = (person, id) => person.events(id).filter((event) => event.isDecryptionFailure());

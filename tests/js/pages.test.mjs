@@ -11,11 +11,24 @@ import * as sdk from "matrix-js-sdk";
 
 import { Chromium, hasChromium } from "./lib/chromium.mjs";
 import { PASSWORD } from "./lib/person.mjs";
+import { Relay } from "./lib/relay.mjs";
 import { scenario } from "./lib/scenario.mjs";
 
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"];
 const REDIRECT = "https://client.invalid/";
 const SHOTS = process.env.PAGES_SHOTS;
+const PAGES = [
+    "",
+    "profile",
+    "sessions",
+    "end-sessions",
+    "emails",
+    "add-email",
+    "password",
+    "deactivate",
+    "cross-signing",
+    "link",
+];
 
 /** What axe-core finds wrong on the page that is open. */
 async function wrong(browser) {
@@ -48,7 +61,7 @@ async function lookAtAll(browser, server, alice) {
     for (const scheme of ["light", "dark"]) {
         const features = [{ name: "prefers-color-scheme", value: scheme }];
         await browser.ask("Emulation.setEmulatedMedia", { features });
-        for (const page of ["", "profile", "sessions", "end-sessions", "password", "deactivate", "cross-signing", "link"]) {
+        for (const page of PAGES) {
             await browser.open(`${server.url}/account/${page}`);
             await look(browser, `${page || "account"}-${scheme}`);
         }
@@ -65,7 +78,32 @@ async function lookAtAll(browser, server, alice) {
     await look(browser, "confirm-unknown");
 }
 
+/** One more mail address: asked for, confirmed by the link in the mail, removed. */
+async function addAddress(browser, server, relay) {
+    await browser.open(`${server.url}/account/add-email`);
+    await browser.send({ email: "alice@example.org", password: "wrong" });
+    await look(browser, "add-email-wrong");
+    await browser.send({ email: "alice@example.org", password: PASSWORD });
+    await look(browser, "add-email-sent");
+    const { to, text } = await relay.mail(1);
+    assert.equal(to, "alice@example.org");
+    await browser.open(text.match(/http:\S+\/account\/email\/confirm\S+/)[0]);
+    await look(browser, "confirm-email");
+    assert.match(await browser.value("document.body.innerText"), /@alice:/);
+    await browser.send({});
+    await look(browser, "confirm-email-done");
+    await browser.open(`${server.url}/account/emails`);
+    assert.equal(await browser.value("document.querySelector('main h2').innerText"), "alice@example.org");
+    await look(browser, "emails-one");
+    await browser.open(await browser.value("document.querySelector('main li a').href"));
+    await look(browser, "remove-email");
+    await browser.send({});
+    await look(browser, "remove-email-done");
+    assert.equal(await browser.value("document.querySelector('main h2')"), null);
+}
+
 if (hasChromium()) {
+    const relay = await Relay.start();
     scenario(
         "the pages are accessible, and consent leads to the client",
         async ({ server, create }) => {
@@ -86,6 +124,7 @@ if (hasChromium()) {
                 await look(browser, "consent");
                 assert.equal(await browser.value("document.documentElement.lang"), "de");
                 await lookAtAll(browser, server, alice);
+                await addAddress(browser, server, relay);
                 const grant = await oauth.startDeviceAuthorizationGrant();
                 await browser.open(grant.verification_uri_complete);
                 await look(browser, "link-confirm");
@@ -96,9 +135,10 @@ if (hasChromium()) {
                 await oauth.completeAuthorizationCodeGrant(answer.get("code"), REDIRECT);
             } finally {
                 browser.stop();
+                relay.stop();
             }
         },
-        { oauth: true },
+        { oauth: true, sections: relay.lines },
     );
 } else {
     test("the pages are accessible, and consent leads to the client", { skip: "there is no chromium" });

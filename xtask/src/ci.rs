@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use crate::{
     deny,
     dirs::Dirs,
-    house, javascript, postgres, progress,
+    house, interop, javascript, postgres, progress,
     steps::{Outcome, Report},
     tools::{self, Tools},
 };
@@ -49,6 +49,12 @@ const STEPS: &[Step] = &[
         title: "the library under Element Web",
         heavy: true,
         run: |dirs, _| javascript::run(dirs),
+    },
+    Step {
+        name: "interop",
+        title: "two servers, one of them Synapse",
+        heavy: true,
+        run: |dirs, _| interop::run(dirs),
     },
 ];
 

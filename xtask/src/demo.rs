@@ -22,6 +22,8 @@ use crate::{
     tools::Tools,
 };
 
+mod agencies;
+mod http;
 mod people;
 mod probe;
 
@@ -29,6 +31,10 @@ use people::Person;
 
 const PORT: u16 = 8008;
 const SERVER_NAME: &str = "localhost";
+/// Who can sign in at it.
+const NAMES: [&str; 2] = ["anna", "ben"];
+/// Servers that `--agencies` can start.
+const AGENCIES_MAX: usize = 3;
 /// Opening a large database after a crash takes its time.
 const START_MAX: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -40,13 +46,16 @@ pub struct Wanted {
     port: Option<u16>,
     data: PathBuf,
     release: bool,
+    /// So many linked servers instead of one.
+    agencies: Option<usize>,
 }
 
 impl Wanted {
     /// # Errors
     /// If a word is unknown or a value is missing or cannot be.
     pub fn parse(arguments: &[String]) -> Result<Self> {
-        let mut wanted = Self { port: None, data: PathBuf::from("data"), release: false };
+        let mut wanted =
+            Self { port: None, data: PathBuf::from("data"), release: false, agencies: None };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -59,7 +68,18 @@ impl Wanted {
                 }
                 "--data" => wanted.data = PathBuf::from(value()?),
                 "--release" => wanted.release = true,
-                other => bail!("demo knows --port N, --data DIR and --release, not {other:?}"),
+                "--agencies" => {
+                    let text = value()?;
+                    let count =
+                        text.parse().ok().filter(|count| (2..=AGENCIES_MAX).contains(count));
+                    let count = count.with_context(|| {
+                        format!("there are 2 or {AGENCIES_MAX} agencies, not {text:?}")
+                    })?;
+                    wanted.agencies = Some(count);
+                }
+                other => {
+                    bail!("demo knows --agencies N, --port N, --data DIR, --release, not {other:?}")
+                }
             }
         }
         Ok(wanted)
@@ -71,6 +91,9 @@ impl Wanted {
 /// # Errors
 /// If anything on the way fails; the message says what to do.
 pub fn run(dirs: &Dirs, wanted: &Wanted) -> Result<()> {
+    if let Some(count) = wanted.agencies {
+        return agencies::run(dirs, wanted, count);
+    }
     let folder = data_folder(dirs, &wanted.data)?;
     let config = folder.join("blaupause.toml");
     let address = address(&config, wanted.port)?;
@@ -81,8 +104,12 @@ pub fn run(dirs: &Dirs, wanted: &Wanted) -> Result<()> {
     build(&tools, wanted.release)?;
     let server = dirs.server(wanted.release);
 
-    write_config(&server, &config, &folder, &address)?;
-    let people = people::ensure(&server, &config, &folder)?;
+    if config.exists() {
+        println!("using {}", config.display());
+    } else {
+        write_config(&server, SERVER_NAME, &config, &folder, &address)?;
+    }
+    let people = people::ensure(&server, &config, &folder, &NAMES)?;
 
     let signals = stop_signals()?;
     println!("\nstarting the server …");
@@ -147,13 +174,15 @@ fn build(tools: &Tools, release: bool) -> Result<()> {
     progress::run(&mut cargo, "building the server")
 }
 
-fn write_config(server: &Path, config: &Path, folder: &Path, address: &str) -> Result<()> {
-    if config.exists() {
-        println!("using {}", config.display());
-        return Ok(());
-    }
+fn write_config(
+    server: &Path,
+    name: &str,
+    config: &Path,
+    folder: &Path,
+    address: &str,
+) -> Result<()> {
     let output = Command::new(server)
-        .args(["generate-config", "--server-name", SERVER_NAME, "--listen", address, "--data-dir"])
+        .args(["generate-config", "--server-name", name, "--listen", address, "--data-dir"])
         .arg(folder)
         .stderr(Stdio::inherit())
         .output()
@@ -288,10 +317,16 @@ mod tests {
     #[test]
     fn the_command_line_is_understood() {
         let plain = parse(&[]).unwrap();
-        assert_eq!(plain, Wanted { port: None, data: "data".into(), release: false });
-        let full = parse(&["--port", "9000", "--data", "/d", "--release"]).unwrap();
-        assert_eq!(full, Wanted { port: Some(9000), data: "/d".into(), release: true });
-        for wrong in [&["--port"][..], &["--port", "0"], &["--port", "x"], &["--fast"]] {
+        assert_eq!(
+            plain,
+            Wanted { port: None, data: "data".into(), release: false, agencies: None }
+        );
+        let full = parse(&["--port", "9000", "--data", "/d", "--release", "--agencies", "3"]);
+        let wanted =
+            Wanted { port: Some(9000), data: "/d".into(), release: true, agencies: Some(3) };
+        assert_eq!(full.unwrap(), wanted);
+        let wrongs = [&["--port"][..], &["--port", "0"], &["--port", "x"], &["--agencies", "4"]];
+        for wrong in wrongs {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -8,6 +8,7 @@ mod demo;
 mod deny;
 mod dirs;
 mod house;
+mod interop;
 mod javascript;
 mod pins;
 mod postgres;
@@ -26,9 +27,10 @@ use crate::{dirs::Dirs, steps::Outcome, tools::Tools};
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  demo [--port N] [--data DIR] [--release]
+  demo [--agencies N] [--port N] [--data DIR] [--release]
         Build the server, start it with two users on the embedded database, and run until Ctrl-C.
-        The second start finds the same data. Default: port 8008, folder ./data.
+        The second start finds the same data. Default: port 8008, folder ./data. --agencies 3
+        starts three servers that are linked with each other, and people in a shared room.
   test [--quick] [STEP ...]
         Everything that CI runs. --quick leaves out the client libraries. With step names only
         those steps; `cargo xtask steps` lists them. `ci` is the same command.

@@ -82,6 +82,16 @@ impl Accounts {
         Ok(found.map(|found| found.value))
     }
 
+    /// Where all that a user has open came from, as far as it was not opened here; the same origin
+    /// may stand there several times.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn opened_elsewhere(&self, user: &UserId) -> Result<Vec<Origin>, AccountsError> {
+        let page = self.data().list::<OriginRow>(self.part(user), &(), OPENED_MAX).await?;
+        Ok(page.rows.into_iter().map(|(_, origin)| origin.value).collect())
+    }
+
     /// End what a provider opened for a user, in one of its sessions or (`None`) in all: browsers,
     /// codes, grants and login tokens end at once; the devices are answered, to be removed with their keys.
     ///

@@ -18,6 +18,10 @@ const OFFLINE_AFTER: Duration = Duration::from_secs(60);
 const STATUS_BYTES_MAX: usize = 1_024;
 /// Users remembered.
 const USERS_MAX: usize = 200_000;
+/// Up to so many users those of other servers find a place; the rest is for those of this one.
+const REMOTE_USERS_UPTO: usize = USERS_MAX / 2;
+/// A user of another server of whom nothing was heard for so long is offline.
+const REMOTE_OFFLINE_AFTER: Duration = Duration::from_secs(30 * 60);
 
 /// Presence of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +152,32 @@ impl Presence {
         Ok(())
     }
 
+    /// Another server says how its user is (`m.presence`); whether it may, the caller knows.
+    pub fn hear(&self, user: &UserId, status: PresenceStatus) {
+        if !self.0.enabled || self.0.data.is_local(user) || !is_known(&status.state) {
+            return;
+        }
+        let now = self.0.data.env().now_millis();
+        {
+            let users = self.0.users.lock();
+            if users.len() >= REMOTE_USERS_UPTO && !users.contains_key(user) {
+                return;
+            }
+        }
+        self.change(user, |entry| {
+            entry.state = status.state;
+            entry.status_msg =
+                status.status_msg.filter(|text| !text.is_empty() && text.len() <= STATUS_BYTES_MAX);
+            entry.asked_ms = now;
+            let ago = if status.currently_active {
+                0
+            } else {
+                status.last_active_ago.map_or(now, millis)
+            };
+            entry.active_ms = now.saturating_sub(ago);
+        });
+    }
+
     /// A user's presence; offline, if nothing is known.
     pub fn get(&self, user: &UserId) -> PresenceStatus {
         let entry = self.0.users.lock().get(user).cloned();
@@ -204,9 +234,12 @@ impl Presence {
             if entry.waiting > 0 {
                 return true;
             }
-            let next = if now >= entry.asked_ms + millis(OFFLINE_AFTER) {
+            let is_local = self.0.data.is_local(user);
+            let offline_after = if is_local { OFFLINE_AFTER } else { REMOTE_OFFLINE_AFTER };
+            let next = if now >= entry.asked_ms + millis(offline_after) {
                 PresenceState::Offline
-            } else if entry.state == PresenceState::Online
+            } else if is_local
+                && entry.state == PresenceState::Online
                 && now >= entry.active_ms + millis(IDLE_AFTER)
             {
                 PresenceState::Unavailable

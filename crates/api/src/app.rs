@@ -5,6 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use blaupause_accounts::{Accounts, Secret};
 use blaupause_data::Data;
 use blaupause_e2ee::E2ee;
+use blaupause_federation::Federation;
 use blaupause_media::{Media, Previews};
 use blaupause_notify::{Notify, Services};
 use blaupause_rooms::Rooms;
@@ -41,8 +42,6 @@ pub struct Settings {
     pub trusted_clients: Vec<Url>,
     /// Files are handed out without sign-in, too (deprecated paths; conformance runs need it).
     pub legacy_media: bool,
-    /// Other servers are told that there is nothing for them here.
-    pub federation_off: bool,
     /// The directory of published rooms is answered without sign-in.
     pub public_rooms_without_auth: bool,
 }
@@ -106,6 +105,7 @@ pub enum TurnLogin {
 pub struct Parts {
     pub data: Data,
     pub accounts: Accounts,
+    pub federation: Federation,
     pub rooms: Rooms,
     pub e2ee: E2ee,
     pub media: Media,

@@ -20,6 +20,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a body that brings many keys to a backup.
 const BACKUP_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Bytes of another server's transaction: 50 events of 64 KiB, 100 EDUs of about as much.
+const TRANSACTION_BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+
 /// A request with its caller.
 pub struct Call<R: Metadata>
 where
@@ -54,6 +57,7 @@ where
         let params = PathParams::from_request_parts(&mut parts, app).await?;
         let raw = read_body(&parts, body).await?;
         let bytes = checked_json(&parts, &raw)?;
+        let who = R::Authentication::confirm(app, &parts, &raw, who).await?;
         let args: Vec<&str> =
             params.iter().map(|(_, value)| value).chain(extra_args.iter().copied()).collect();
         let operation = Operation::new(&parts, raw.clone());
@@ -70,8 +74,11 @@ pub(crate) async fn read_body(parts: &Parts, body: Body) -> Result<Bytes, ApiErr
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return Ok(Bytes::new());
     }
-    let is_backup = route(parts).contains("/room_keys/keys");
-    let bytes_max = if is_backup { BACKUP_BODY_BYTES_MAX } else { BODY_BYTES_MAX };
+    let bytes_max = match route(parts) {
+        route if route.contains("/room_keys/keys") => BACKUP_BODY_BYTES_MAX,
+        "/_matrix/federation/v1/send/{transaction_id}" => TRANSACTION_BODY_BYTES_MAX,
+        _ => BODY_BYTES_MAX,
+    };
     body::whole(&parts.headers, body, bytes_max).await
 }
 

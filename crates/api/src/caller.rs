@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use blaupause_accounts::{AccountsError, AppService, Session};
-use http::{HeaderMap, Uri, request::Parts};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Uri, request::Parts};
 use ruma::{
-    DeviceId, OwnedDeviceId, OwnedUserId,
+    DeviceId, OwnedDeviceId, OwnedServerName, OwnedUserId,
     api::auth_scheme::{
         AccessToken, AccessTokenOptional, AppserviceToken, AppserviceTokenOptional, AuthScheme,
         NoAccessToken, NoAuthentication,
@@ -82,6 +83,16 @@ pub trait Caller: AuthScheme {
         app: &App,
         request: &Parts,
     ) -> impl Future<Output = Result<Self::Who, ApiError>> + Send;
+
+    /// The same once the body is there, for callers who show by it who they are.
+    fn confirm(
+        _: &App,
+        _: &Parts,
+        _: &Bytes,
+        who: Self::Who,
+    ) -> impl Future<Output = Result<Self::Who, ApiError>> + Send {
+        std::future::ready(Ok(who))
+    }
 }
 
 impl Caller for AccessToken {
@@ -151,13 +162,27 @@ impl Caller for NoAccessToken {
     }
 }
 
-/// Other servers sign their requests; none is known yet (federation is a later step), so none is
-/// let in.
+/// Other servers sign method, path and body of their requests.
 impl Caller for ServerSignatures {
     const NEEDS_TOKEN: bool = false;
-    type Who = std::convert::Infallible;
-    async fn identify(_: &App, _: &Parts) -> Result<Self::Who, ApiError> {
-        Err(ApiError::unauthorized("this server does not federate"))
+    type Who = OwnedServerName;
+
+    /// Whom we would not listen to anyway does not get so far as to send a body.
+    async fn identify(app: &App, request: &Parts) -> Result<OwnedServerName, ApiError> {
+        Ok(app.federation.claimed_origin(&request.headers)?)
+    }
+
+    async fn confirm(
+        app: &App,
+        request: &Parts,
+        body: &Bytes,
+        _: OwnedServerName,
+    ) -> Result<OwnedServerName, ApiError> {
+        let mut signed = Request::new(body);
+        signed.method_mut().clone_from(&request.method);
+        signed.uri_mut().clone_from(&request.uri);
+        signed.headers_mut().clone_from(&request.headers);
+        Ok(app.federation.verify_request(&signed).await?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod e2ee;
+mod federation;
 mod mail;
 mod media;
 mod notify;

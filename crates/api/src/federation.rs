@@ -1,6 +1,20 @@
-//! Server-server API: so far only what is asked without a signature.
+//! Server-server API. Who asks is a server that signed, except where the specification says
+//! otherwise.
 
+mod authorization;
+mod backfill;
+mod device;
+mod directory;
+mod discovery;
+mod event;
+mod keys;
+mod media;
+mod membership;
 mod openid;
+mod query;
+mod space;
+mod thirdparty;
+mod transactions;
 
 use axum::{Router, routing::any};
 use http::Method;
@@ -13,8 +27,24 @@ pub(crate) fn open_routes(router: Router<App>) -> Router<App> {
     router.serve_raw(Method::GET, path, openid::get_openid_userinfo)
 }
 
-/// No server's signature is accepted yet, so whoever asks for more is refused for that.
+/// What is there for other servers.
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
+    let areas = [
+        authorization::routes,
+        backfill::routes,
+        device::routes,
+        directory::routes,
+        discovery::routes,
+        event::routes,
+        keys::routes,
+        media::routes,
+        membership::routes,
+        query::routes,
+        space::routes,
+        transactions::routes,
+        thirdparty::routes,
+    ];
+    let router = areas.into_iter().fold(router, |router, add| add(router));
     router.route("/_matrix/federation/{*rest}", any(unsigned))
 }
 

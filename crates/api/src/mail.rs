@@ -41,7 +41,7 @@ impl MailProofs {
     pub(crate) fn question(
         &self,
         server: &str,
-        purpose: ProofPurpose,
+        purpose: &ProofPurpose,
         to: EmailAddress,
         sid: &str,
         token: &Secret,
@@ -62,7 +62,7 @@ impl MailProofs {
 }
 
 /// Subjects and texts, German and English.
-fn words(purpose: ProofPurpose) -> (&'static str, &'static str, &'static str, &'static str) {
+fn words(purpose: &ProofPurpose) -> (&'static str, &'static str, &'static str, &'static str) {
     match purpose {
         ProofPurpose::Registration => (
             "E-Mail-Adresse bestätigen",
@@ -72,7 +72,7 @@ fn words(purpose: ProofPurpose) -> (&'static str, &'static str, &'static str, &'
             "somebody is creating an account with this mail address. Was it you? Then confirm it \
              within 24 hours on this page:",
         ),
-        ProofPurpose::Account => (
+        ProofPurpose::Account | ProofPurpose::Own(_) => (
             "E-Mail-Adresse bestätigen",
             "Confirm your mail address",
             "jemand fügt diese E-Mail-Adresse einem Konto hinzu. Waren Sie das? Dann bestätigen Sie \

@@ -12,6 +12,7 @@ mod cross_signing;
 mod date;
 mod deactivate;
 mod email;
+mod emails;
 mod forms;
 mod language;
 mod layout;
@@ -53,6 +54,7 @@ pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
         confirm::routes,
         cross_signing::routes,
         deactivate::routes,
+        emails::routes,
         link::routes,
         login::routes,
         password::routes,

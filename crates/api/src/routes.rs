@@ -189,7 +189,7 @@ impl OnlyWith {
         let has_pages = app.pages_base_url().is_some();
         let has_mail = app.settings.mail.is_some();
         match self {
-            Self::Federation => !app.settings.federation_off,
+            Self::Federation => app.federation.is_on(),
             Self::OAuth => app.settings.oauth.is_some(),
             Self::Pages => has_pages,
             Self::Mail => has_mail,

@@ -2,7 +2,9 @@
 
 use blaupause_graph::EventNo;
 use bytes::Bytes;
-use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
+use ruma::{
+    OwnedDeviceId, OwnedRoomId, OwnedServerName, OwnedUserId, events::room::member::MembershipState,
+};
 use serde::{Deserialize, Serialize};
 
 /// What a batch did, for those who follow the log. Carries names, never content.
@@ -30,8 +32,19 @@ pub enum Change {
     Deactivated { user: OwnedUserId },
     /// A user's unread counts in a room changed without a new event.
     Unread { user: OwnedUserId, room: OwnedRoomId },
-    /// An existing event changed in place (it was redacted).
+    /// An existing event changed in place: it was redacted, or one that only stood in the state of
+    /// another server now has its own standing here.
     Redacted { room: OwnedRoomId, no: EventNo },
+    /// A server's first member joined a room, or its last one left.
+    Servers { room: OwnedRoomId },
+    /// Another server is owed something new.
+    Owed { server: OwnedServerName },
+    /// With this member event everything goes that the member said (MSC4293).
+    Swept { room: OwnedRoomId, no: EventNo },
+    /// A room no longer admits guests.
+    GuestsOut { room: OwnedRoomId },
+    /// History was put below events of a room, or into a gap between them.
+    History { room: OwnedRoomId },
 }
 
 /// Membership of a user in a room, as stored. The number is part of keys.

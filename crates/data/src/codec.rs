@@ -5,7 +5,7 @@
 
 use blaupause_graph::{EventNo, PageNo, StateKeyNo};
 use blaupause_store::{Key, Part, StreamPos, Table};
-use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId};
 
 /// Stands for "the position this batch will get" in keys of rows that are about to be written.
 pub const NOW: StreamPos = StreamPos(u64::MAX);
@@ -150,7 +150,7 @@ macro_rules! id_fields {
         }
     )*};
 }
-id_fields!(OwnedUserId, OwnedRoomId, OwnedEventId, OwnedDeviceId);
+id_fields!(OwnedUserId, OwnedRoomId, OwnedEventId, OwnedDeviceId, OwnedServerName);
 
 macro_rules! tuple_fields {
     ($($field:ident $index:tt),*) => {

@@ -14,7 +14,10 @@ use std::{
 
 use blaupause_graph::StateRoot;
 use blaupause_store::{Part, StreamPos};
-use ruma::{EventId, OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{
+    EventId, OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId,
+    ServerName, UserId,
+};
 
 #[cfg(test)]
 use crate::Change;
@@ -164,6 +167,11 @@ impl Any {
     /// A room id.
     pub fn room(&mut self) -> OwnedRoomId {
         RoomId::parse(format!("!{}:example.org", self.name())).expect("a room id")
+    }
+
+    /// A server name.
+    pub fn server(&mut self) -> OwnedServerName {
+        ServerName::parse(format!("{}.example.org", self.name())).expect("a server name")
     }
 
     /// An event id.

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use blaupause_graph::EventNo;
+use blaupause_graph::{EventNo, sticky};
 use blaupause_store::Part;
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -31,6 +31,7 @@ pub struct Event {
     pub origin_server_ts: u64,
     content: Box<RawValue>,
     redacts: Option<Box<RawValue>>,
+    sticky: Option<Box<RawValue>>,
 }
 
 /// The fields of a PDU that clients see. The rest is between servers.
@@ -45,6 +46,8 @@ struct PduView<'a> {
     content: &'a RawValue,
     #[serde(borrow)]
     redacts: Option<&'a RawValue>,
+    #[serde(borrow, rename = "msc4354_sticky")]
+    sticky: Option<&'a RawValue>,
 }
 
 /// An event as clients see it.
@@ -52,6 +55,8 @@ struct PduView<'a> {
 struct ClientEvent<'a, U> {
     content: &'a RawValue,
     event_id: &'a EventId,
+    #[serde(rename = "msc4354_sticky", skip_serializing_if = "Option::is_none")]
+    sticky: Option<&'a RawValue>,
     origin_server_ts: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     redacts: Option<&'a RawValue>,
@@ -71,10 +76,22 @@ impl Event {
         let pdu: PduView<'_> = serde_json::from_str(&row.value.pdu).map_err(damaged)?;
         let redacts = redacts_field(&pdu).map(ToOwned::to_owned);
         let content = pdu.content.to_owned();
+        let sticky = pdu.sticky.map(ToOwned::to_owned);
         let PduView { kind, sender, state_key, origin_server_ts, .. } = pdu;
         let place = row.value.place.map(|place| place.settled(row.pos));
         let stored = row.value;
-        Ok(Self { no, place, stored, sender, kind, state_key, origin_server_ts, content, redacts })
+        Ok(Self {
+            no,
+            place,
+            stored,
+            sender,
+            kind,
+            state_key,
+            origin_server_ts,
+            content,
+            redacts,
+            sticky,
+        })
     }
 
     /// The event's content, as JSON text.
@@ -85,6 +102,11 @@ impl Event {
     /// The content as a type; `None` if it does not have that shape.
     pub fn content_as<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
         serde_json::from_str(self.content.get()).ok()
+    }
+
+    /// How long it was sent to be sticky (MSC4354), in milliseconds; `None` once it is redacted.
+    pub fn sticky_ms(&self) -> Option<u64> {
+        sticky::duration_ms(self.sticky.as_deref()?)
     }
 
     /// The event as clients see it (spec: client-server API, "Room event format").
@@ -102,6 +124,7 @@ impl Event {
         let event = ClientEvent {
             content: &self.content,
             event_id: &self.stored.event_id,
+            sticky: self.sticky.as_deref(),
             origin_server_ts: self.origin_server_ts,
             redacts: self.redacts.as_deref(),
             sender: &self.sender,

@@ -17,12 +17,14 @@ use crate::{
     log::{Followers, Pruning},
     row::decode,
     rows::{Installation, InstallationRow},
+    servers::ServersCache,
+    signing::{self, OldSigningKey, SigningKey},
     state::PageCache,
     tail::Tails,
 };
 
 /// The slot of this node. One node: always 1.
-const SLOT: u8 = 1;
+pub(crate) const SLOT: u8 = 1;
 
 /// Stored data, the log's end and the environment. Cheap to clone.
 #[derive(Clone)]
@@ -36,29 +38,14 @@ struct Inner {
     events: EventCache,
     pages: PageCache,
     tails: Tails,
+    servers: ServersCache,
     /// Redactions committed so far, see [`Data::events`].
     redactions: AtomicU64,
     log_followers: Followers,
     pruning: Pruning,
     server_name: OwnedServerName,
     signing_key: SigningKey,
-}
-
-/// This server's Ed25519 key.
-#[derive(Clone)]
-pub struct SigningKey(Arc<Ed25519KeyPair>);
-
-impl SigningKey {
-    /// For signing events and requests.
-    pub fn pair(&self) -> &Ed25519KeyPair {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey(ed25519:{})", self.0.version())
-    }
+    old_signing_keys: Vec<OldSigningKey>,
 }
 
 impl fmt::Debug for Data {
@@ -87,23 +74,21 @@ impl Data {
                 installation.server_name
             )));
         }
-        let damaged = |_| DataError::Damaged("meta/s: signing key".into());
-        let pair = Ed25519KeyPair::from_der(
-            &installation.signing_key,
-            installation.signing_key_version.clone(),
-        )
-        .map_err(damaged)?;
+        let pair = signing::pair(&installation)?;
+        let old_signing_keys = signing::old_keys(&db).await?;
         let data = Self(Arc::new(Inner {
             parts: Parts::new(installation.part_key),
             feed: Feed::starting_at(db.position()),
             events: EventCache::new(),
             pages: PageCache::new(),
             tails: Tails::new(),
+            servers: ServersCache::new(),
             redactions: AtomicU64::new(0),
             log_followers: Followers::default(),
             pruning: Pruning::default(),
             server_name: server_name.to_owned(),
             signing_key: SigningKey(Arc::new(pair)),
+            old_signing_keys,
             db,
             env,
         }));
@@ -123,6 +108,7 @@ impl Data {
             let Some(inner) = weak.upgrade() else { return };
             let data = Self(inner);
             data.tails().note(data.parts(), pos, changes);
+            data.servers_cache().forget_changed(data.parts(), changes);
             if changes.iter().any(|change| matches!(change, Change::Redacted { .. })) {
                 data.0.redactions.fetch_add(1, Ordering::SeqCst);
                 data.event_cache().forget_changed(&data, changes);
@@ -171,6 +157,11 @@ impl Data {
         &self.0.signing_key
     }
 
+    /// The keys this server signed with before.
+    pub fn old_signing_keys(&self) -> &[OldSigningKey] {
+        &self.0.old_signing_keys
+    }
+
     pub(crate) fn event_cache(&self) -> &EventCache {
         &self.0.events
     }
@@ -181,6 +172,10 @@ impl Data {
 
     pub(crate) fn tails(&self) -> &Tails {
         &self.0.tails
+    }
+
+    pub(crate) fn servers_cache(&self) -> &ServersCache {
+        &self.0.servers
     }
 
     pub(crate) fn log_followers(&self) -> &Followers {
@@ -210,16 +205,11 @@ async fn installation(
         part_key: env.random(),
         server_name: server_name.to_string(),
         signing_key: key.to_vec(),
-        signing_key_version: format!("a_{}", hex4(env.random())),
+        signing_key_version: signing::new_version(env),
     };
     let mut write = Write::new(part);
     write.require_absent::<InstallationRow>(part, &());
     write.put::<InstallationRow>(part, &(), &made);
     db.submit(write.into_batch()).await?;
     Ok(made)
-}
-
-/// Key versions are `[a-zA-Z0-9_]` (spec: appendices, "Signing key").
-fn hex4(bytes: [u8; 4]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

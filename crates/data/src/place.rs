@@ -39,6 +39,26 @@ impl Place {
         Self { era: LIVE, pos: pos.0, index }
     }
 
+    /// As [`Place::now`], with room below for [`Place::ROOM_BELOW`] events that were said before
+    /// it and come later: for an event behind a gap.
+    pub const fn now_behind_gap(index: u16) -> Self {
+        Self { era: LIVE, pos: NOW.0, index: Self::ROOM_BELOW.saturating_add(index) }
+    }
+
+    /// How many events fit below one that was placed behind a gap.
+    pub const ROOM_BELOW: u16 = 1 << 15;
+
+    /// The place directly below; whether it is free is another question. `None` where there is
+    /// none: below the first event of a batch that was not placed behind a gap.
+    #[must_use]
+    pub fn below(self) -> Option<Self> {
+        match self.era {
+            LIVE => Some(Self { index: self.index.checked_sub(1)?, ..self }),
+            HISTORY => Some(Self { pos: self.pos.checked_sub(1)?, ..self }),
+            _ => None,
+        }
+    }
+
     /// The place after every event of all batches up to `pos`: an upper bound to read up to, and
     /// an exclusive lower bound for what came later.
     pub const fn after(pos: StreamPos) -> Self {

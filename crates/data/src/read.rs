@@ -144,6 +144,21 @@ impl ReadSet {
     }
 }
 
+impl ReadSet {
+    /// The rows of a kind in a partition straight from the engine, before there is a [`Data`].
+    pub(crate) async fn all_of<R: Row>(
+        db: &Db,
+        part: Part,
+        order: Order,
+        limit: u32,
+    ) -> Result<Vec<(R::Key, R::Value)>, DataError> {
+        let mut want = Self::new();
+        let at = want.prefix::<R>(part, &(), order, limit);
+        let page = Answers(db.read(want.reads).await?).many(at)?;
+        Ok(page.rows.into_iter().map(|(key, found)| (key, found.value)).collect())
+    }
+}
+
 /// The answers to a [`ReadSet`].
 #[derive(Debug)]
 pub struct Answers(Vec<Got>);

@@ -11,12 +11,14 @@
 //! | idx   | k   | R    | data  | type, state key -> state key number |
 //! | idx   | K   | R    | data  | state key number -> type, state key |
 //! | idx   | x   | R    | rooms | user, device, transaction hash -> event |
+//! | idx   | W   | R    | rooms | hash of an absent event's id, number -> event that points at it |
 //! | idx   | T   | R    | rooms | event number -> device, transaction |
 //! | idx   | Y   | R    | rooms | event number -> delay it waited for |
 //! | idx   | p   | G    | notify | user whose pushers have something to do |
 //! | idx   | q   | G    | notify | hash of app and push key, user -> pusher |
 //! | idx   | y   | X    | rooms | delay -> whose it is |
 //! | idx   | X   | U    | rooms | transaction hash -> delay |
+//! | idx   | s   | G    | rooms | room with sticky events -> when the last of them ends |
 //! | idx   | E   | X    | data  | event id -> room |
 //! | idx   | a   | X    | rooms | alias -> room |
 //! | idx   | A   | R    | rooms | local alias of the room |
@@ -27,8 +29,10 @@
 //! | idx   | b   | U    | accounts | cookie hash -> end of a session on the account pages |
 //! | idx   | c   | U    | accounts | code hash -> OAuth authorization code |
 //! | idx   | C   | G    | accounts | client id -> OAuth client |
+//! | idx   | d   | G    | federation | servers that were ever owed something |
 //! | idx   | v   | G    | accounts | user code -> OAuth device grant |
 //! | idx   | S   | X    | sso   | issuer, subject -> user |
+//! | idx   | O   | X    | sso   | provider, its session -> user |
 //! | idx   | 3   | X    | accounts | whose a mail address is |
 //! | idx   | V   | G    | accounts | session id -> mail address that is being proved |
 //! | idx   | l   | G    | accounts | local user directory |
@@ -40,10 +44,13 @@
 //! | seq   | l   | S    | store | position, index -> change line |
 //! | seq   | t   | R    | data  | place -> event number, state after it |
 //! | seq   | r   | R    | data  | target event, relation, place -> event number |
+//! | seq   | g   | R    | data  | place -> events before it that are not here |
 //! | seq   | h   | R    | rooms | place -> reply in a thread, its root |
 //! | seq   | d   | G    | e2ee  | position -> user whose devices changed |
+//! | seq   | w   | R    | rooms | page number -> words of messages |
 //! | seq   | s   | R    | rooms | position, kind -> receipt that moved |
 //! | seq   | e   | G    | rooms | position -> report of content, room or person |
+//! | seq   | S   | R    | rooms | place -> sticky event, its end |
 //! | seq   | D   | G    | rooms | time, delay -> whose delayed event is due |
 //! | seq   | u   | U    | notify | position -> thread subscription that changed |
 //! | seq   | n   | U    | notify | place -> what the user was notified of |
@@ -52,7 +59,9 @@
 //! | state | a   | R    | data  | event number -> auth edges |
 //! | state | c   | R    | data  | state key number -> event number (current) |
 //! | mem   | j   | R    | data  | membership, user -> member |
+//! | mem   | s   | R    | data  | server -> how many of its users are joined |
 //! | mem   | r   | U    | data  | room -> my membership |
+//! | mem   | o   | U    | rooms | room we are not in -> where an invitation or knock comes from |
 //! | usr   | d   | U    | accounts | device -> name, tokens |
 //! | usr   | D   | U    | accounts | device -> last seen |
 //! | usr   | H   | U    | accounts | dehydrated device |
@@ -64,37 +73,49 @@
 //! | usr   | O   | U    | accounts | device -> OAuth client, scope, token family |
 //! | usr   | I   | U    | accounts | kind, name -> provider that opened a cookie, code, token or device |
 //! | usr   | i   | U    | sso   | issuer -> subject |
+//! | usr   | S   | U    | sso   | provider, its session -> last sign-in from there |
 //! | usr   | X   | U    | accounts | until when cross-signing keys may be replaced |
 //! | usr   | R   | R    | rooms | user, kind, thread -> receipt |
 //! | usr   | y   | U    | rooms | delay -> event that waits |
 //! | usr   | Y   | U    | rooms | delay -> content of the event |
+//! | usr   | Z   | U    | rooms | delay -> how long the event is to be sticky |
 //! | usr   | z   | U    | rooms | delay -> how the event ended |
 //! | usr   | k   | U    | e2ee  | device -> device keys |
+//! | usr   | K   | D    | federation | keys of another server |
 //! | usr   | x   | U    | e2ee  | usage -> cross-signing key |
 //! | usr   | s   | U    | e2ee  | other user, key -> my signature on their master key |
 //! | usr   | c   | U    | e2ee  | when devices or keys last changed |
+//! | usr   | L   | U    | e2ee  | what is known of the devices of a remote user |
+//! | usr   | t   | U    | e2ee  | what other servers were told of the user's devices |
 //! | usr   | b   | U    | e2ee  | version -> key backup |
 //! | usr   | B   | U    | e2ee  | version, room, session -> backed-up key |
 //! | usr   | M   | U    | media | media id -> waits for its content since |
 //! | usr   | P   | U    | notify | app, push key -> pusher |
 //! | usr   | q   | U    | notify | app, push key -> how far the pusher is |
 //! | usr   | T   | U    | notify | room, thread root -> subscription |
+//! | box   | i   | R    | rooms | position, index -> event of another server that waits |
+//! | box   | I   | G    | rooms | room with events that wait |
 //! | box   | m   | U    | e2ee  | device, position, index -> to-device message |
 //! | box   | t   | U    | e2ee  | device, transaction hash -> when it was done |
 //! | box   | o   | U    | e2ee  | device, algorithm, position, index -> one-time key |
 //! | box   | f   | U    | e2ee  | device, algorithm -> fallback key |
 //! | box   | A   | S    | notify | application service, index -> piece of its open transaction |
+//! | box   | q   | D    | federation | room -> events that a server is owed |
+//! | box   | e   | D    | federation | position, index -> EDU that a server is owed |
+//! | box   | T   | D    | federation | transaction hash -> what a server's transaction was answered |
 //! | meta  | A   | S    | notify | application service -> how far it has been told |
 //! | meta  | h   | R    | data  | room head |
 //! | meta  | u   | U    | accounts | account head |
 //! | meta  | P   | S    | store | last position |
 //! | meta  | C   | S    | store | how far a copy into this store is; gone when it is complete |
 //! | meta  | s   | S    | data  | this installation's secrets |
+//! | meta  | k   | S    | data  | key version -> signing key that was replaced |
 //! | meta  | c   | S    | data  | a follower's cursor |
+//! | meta  | d   | D    | federation | how long a server has not taken what it is owed |
 
 use blaupause_graph::{EventNo, PageNo, StateKeyNo, StateRoot};
 use blaupause_store::{Part, StreamPos};
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomVersionId};
 use serde::{Deserialize, Serialize};
 
 use crate::{Member, Place, row};
@@ -193,6 +214,14 @@ pub struct TimelineEntry {
     pub no: EventNo,
     /// The room's *current* state after this entry (merged over all tips).
     pub state: StateRoot,
+    /// History lies directly before it that this server was not told of: see [`GapRow`].
+    pub gap: bool,
+}
+
+row! {
+    /// Where a room's timeline has a gap: the events before it that other servers have to be asked
+    /// for. The place is that of the entry after the gap.
+    pub GapRow: Seq b'g' Plain, Place => Vec<OwnedEventId>
 }
 
 row! {
@@ -228,6 +257,11 @@ pub struct RoomMember {
     pub no: EventNo,
     pub display_name: Option<String>,
     pub avatar_url: Option<String>,
+}
+
+row! {
+    /// The servers in a room, ours too, and how many of their users are joined; gone at 0.
+    pub RoomServerRow: Mem b's' Plain, OwnedServerName => u64
 }
 
 row! {
@@ -277,6 +311,20 @@ pub struct Installation {
     /// Ed25519 signing key, PKCS#8 DER, and its version (the key id is `ed25519:<version>`).
     pub signing_key: Vec<u8>,
     pub signing_key_version: String,
+}
+
+row! {
+    /// A signing key that this server no longer uses, by its version.
+    pub OldKeyRow: Meta b'k' Plain, String => OldKey
+}
+
+/// Published for ever, so that what was signed with it can be checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldKey {
+    /// 32 bytes.
+    pub public_key: Vec<u8>,
+    /// When it was replaced (milliseconds since the Unix epoch).
+    pub expired_ms: u64,
 }
 
 row! {

@@ -66,6 +66,10 @@ fn user_room(any: &mut Any) -> UserRoom {
     }
 }
 
+fn entry(any: &mut Any) -> TimelineEntry {
+    TimelineEntry { no: no(any), state: any.state(), gap: any.flag() }
+}
+
 fn rows() -> Catalogue {
     let mut all = Catalogue::new();
     all.row::<HeadRow>(|any| ((), head(any)));
@@ -74,7 +78,8 @@ fn rows() -> Catalogue {
     all.row::<EventRoomRow>(|any| (any.event(), any.room()));
     all.row::<StateKeyNoRow>(|any| ((any.text(), any.text()), StateKeyNo(any.small())));
     all.row::<StateKeyRow>(|any| (StateKeyNo(any.small()), (any.text(), any.text())));
-    all.row::<TimelineRow>(|any| (any.place(), TimelineEntry { no: no(any), state: any.state() }));
+    all.row::<TimelineRow>(|any| (any.place(), entry(any)));
+    all.row::<GapRow>(|any| (any.place(), any.list(Any::event)));
     all.row::<RelationRow>(|any| ((no(any), any.text(), any.place()), no(any)));
     all.row::<PageRow>(|any| (PageNo(any.small()), any.list(|any| any.small() as u8)));
     all.row::<AuthRow>(|any| (no(any), any.list(no)));
@@ -88,6 +93,7 @@ fn rows() -> Catalogue {
         };
         ((any.one_of(&MEMBERS) as u8, any.part()), member)
     });
+    all.row::<RoomServerRow>(|any| (any.server(), any.number()));
     for member in MEMBERS {
         all.row::<UserRoomRow>(|any| {
             (any.part(), UserRoom { membership: member, ..user_room(any) })
@@ -101,6 +107,11 @@ fn rows() -> Catalogue {
             signing_key_version: any.text(),
         };
         ((), installation)
+    });
+    all.row::<OldKeyRow>(|any| {
+        let key =
+            OldKey { public_key: any.list(|any| any.small() as u8), expired_ms: any.number() };
+        (any.text(), key)
     });
     all.row::<CursorRow>(|any| (any.text(), any.number()));
     all.changes(&[
@@ -122,6 +133,11 @@ fn rows() -> Catalogue {
         ("Deactivated", &|any| Change::Deactivated { user: any.user() }),
         ("Unread", &|any| Change::Unread { user: any.user(), room: any.room() }),
         ("Redacted", &|any| Change::Redacted { room: any.room(), no: no(any) }),
+        ("Servers", &|any| Change::Servers { room: any.room() }),
+        ("Owed", &|any| Change::Owed { server: any.server() }),
+        ("Swept", &|any| Change::Swept { room: any.room(), no: no(any) }),
+        ("GuestsOut", &|any| Change::GuestsOut { room: any.room() }),
+        ("History", &|any| Change::History { room: any.room() }),
     ]);
     all
 }
@@ -139,7 +155,12 @@ fn _every_change_is_described(change: &Change) {
         | Change::Profile { .. }
         | Change::Deactivated { .. }
         | Change::Unread { .. }
-        | Change::Redacted { .. } => {}
+        | Change::Redacted { .. }
+        | Change::Servers { .. }
+        | Change::Owed { .. }
+        | Change::Swept { .. }
+        | Change::GuestsOut { .. }
+        | Change::History { .. } => {}
     }
 }
 

@@ -139,13 +139,18 @@ impl Tails {
         Self(Mutex::new(LruCache::new(TAILS_MAX)))
     }
 
-    /// An event was appended. Called before anybody can ask for it.
+    /// Events were appended, or put between others. Called before anybody can ask for them.
     pub(crate) fn note(&self, parts: Parts, pos: StreamPos, changes: &[Change]) {
         for change in changes {
-            if let Change::Event { room, .. } = change
-                && let Some(tail) = self.0.lock().peek_mut(&parts.room(room))
-            {
-                tail.newest = tail.newest.max(pos);
+            match change {
+                Change::Event { room, .. } => {
+                    if let Some(tail) = self.0.lock().peek_mut(&parts.room(room)) {
+                        tail.newest = tail.newest.max(pos);
+                    }
+                }
+                // What is kept may have a hole now.
+                Change::History { room } => drop(self.0.lock().pop(&parts.room(room))),
+                _ => {}
             }
         }
     }

@@ -31,6 +31,11 @@ impl Write {
         self.batch.ops.len() + self.batch.changes.len()
     }
 
+    /// How many bytes the batch has; see [`blaupause_store::LIMITS`].
+    pub fn size_bytes(&self) -> usize {
+        self.batch.size_bytes()
+    }
+
     /// Write a row (of a kind without version).
     pub fn put<R: Row>(&mut self, part: Part, key: &R::Key, value: &R::Value) {
         debug_assert!(

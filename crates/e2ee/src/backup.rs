@@ -16,6 +16,8 @@ use crate::{
 
 /// Bytes of the `auth_data` of a version.
 const AUTH_DATA_BYTES_MAX: usize = 64 * 1024;
+/// Versions that a user may have at once. Clients delete the old one when they make a new one.
+const VERSIONS_MAX: u32 = 50;
 /// Versions that are read at once to find the newest one.
 const VERSIONS_STEP: u32 = 4;
 /// Attempts while another device of the user writes to the same backup.
@@ -52,7 +54,7 @@ impl E2ee {
     /// Make a new version and return its number.
     ///
     /// # Errors
-    /// The authentication data is too large, or the store failed.
+    /// The authentication data is too large, there are too many versions, or the store failed.
     pub async fn create_backup(
         &self,
         user: &UserId,
@@ -63,6 +65,10 @@ impl E2ee {
         let part = self.data().parts().user(user);
         for _ in 0..ATTEMPTS_MAX {
             let newest = self.newest(user, true).await?;
+            let all = self.data().list::<BackupVersionRow>(part, &(), VERSIONS_MAX + 1).await?;
+            if all.rows.iter().filter(|(_, row)| !row.deleted).count() >= VERSIONS_MAX as usize {
+                return Err(E2eeError::TooManyBackups);
+            }
             let number = newest.as_ref().map_or(0, |newest| newest.number) + 1;
             let value = BackupVersionValue {
                 algorithm: algorithm.to_owned(),

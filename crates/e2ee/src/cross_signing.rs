@@ -171,7 +171,7 @@ impl E2ee {
 }
 
 /// The shape that the specification asks for.
-fn checked(
+pub(crate) fn checked(
     user: &UserId,
     usage: Usage,
     raw: &Raw<CrossSigningKey>,
@@ -195,7 +195,7 @@ fn checked(
 }
 
 /// A cross-signing key has exactly one key, whose id is its own text.
-fn single_key(object: &KeyObject) -> Result<(String, String), E2eeError> {
+pub(crate) fn single_key(object: &KeyObject) -> Result<(String, String), E2eeError> {
     let mut keys = object.keys();
     match (keys.next(), keys.next()) {
         (Some((id, text)), None) if *id == format!("ed25519:{text}") => {

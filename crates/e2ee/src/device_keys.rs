@@ -56,7 +56,7 @@ impl E2ee {
 
 /// The shape that the specification asks for ("POST /keys/upload"), and the device's own
 /// signature. Wrong keys would go out to every server that asks.
-fn checked_device_keys(
+pub(crate) fn checked_device_keys(
     user: &UserId,
     device: &DeviceId,
     raw: &Raw<DeviceKeys>,

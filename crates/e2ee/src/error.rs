@@ -1,5 +1,6 @@
 use blaupause_accounts::AccountsError;
 use blaupause_data::DataError;
+use blaupause_federation::FederationError;
 
 /// Why a request about keys or to-device messages was not done.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,9 @@ pub enum E2eeError {
     /// More than a limit allows.
     #[error("too large: {0}")]
     TooLarge(&'static str),
+    /// Backups that nobody deletes.
+    #[error("too many backup versions: delete old ones first")]
+    TooManyBackups,
     /// No such backup version.
     #[error("unknown backup version")]
     BackupUnknown,
@@ -36,6 +40,9 @@ pub enum E2eeError {
     NotDehydrated,
     #[error(transparent)]
     Accounts(#[from] AccountsError),
+    /// Another server did not give what it was asked for.
+    #[error(transparent)]
+    Federation(#[from] FederationError),
     /// The store failed.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -14,6 +14,7 @@ mod device_lists;
 mod error;
 mod one_time;
 mod query;
+mod remote;
 mod remove;
 pub mod rows;
 mod signatures;
@@ -29,6 +30,7 @@ use std::{
 
 use blaupause_accounts::Accounts;
 use blaupause_data::{Change, Data};
+use blaupause_federation::Federation;
 use lru::LruCache;
 use parking_lot::Mutex;
 use ruma::{OwnedDeviceId, OwnedUserId};
@@ -40,6 +42,7 @@ pub use device_lists::DeviceListChanges;
 pub use error::E2eeError;
 pub use one_time::KeyCounts;
 pub use query::UserKeys;
+pub use remote::{Failures, RemoteKeysAnswer, UserDevices};
 pub use signatures::SignatureFailures;
 pub use to_device::{Recipients, ToDeviceMessage, ToDevicePage};
 
@@ -53,22 +56,29 @@ pub struct E2ee(Arc<Inner>);
 struct Inner {
     data: Data,
     accounts: Accounts,
+    federation: Federation,
     counts: Mutex<LruCache<(OwnedUserId, OwnedDeviceId), Arc<KeyCounts>>>,
     /// Grows with every change of key counts, so that a count read before a change is not cached
     /// after it.
     counts_epoch: AtomicU64,
     empty_queues: to_device::EmptyQueues,
+    remote: remote::Remote,
 }
 
 impl E2ee {
-    /// The domain over its stored data.
-    pub fn new(data: Data, accounts: Accounts) -> Self {
+    /// The domain over its stored data, the people it belongs to, and the other servers.
+    pub fn new(data: Data, accounts: Accounts, federation: Federation) -> Self {
+        if federation.is_on() {
+            data.follow_log(remote::FOLLOWER);
+        }
         let e2ee = Self(Arc::new(Inner {
             data,
             accounts,
+            federation,
             counts: Mutex::new(LruCache::new(CACHED_COUNTS_MAX)),
             counts_epoch: AtomicU64::new(0),
             empty_queues: to_device::EmptyQueues::default(),
+            remote: remote::Remote::default(),
         }));
         let weak = Arc::downgrade(&e2ee.0);
         e2ee.0.data.feed().follow(Box::new(move |_, changes| {
@@ -93,5 +103,14 @@ impl E2ee {
 
     pub(crate) fn accounts(&self) -> &Accounts {
         &self.0.accounts
+    }
+
+    pub(crate) fn remote(&self) -> &remote::Remote {
+        &self.0.remote
+    }
+
+    /// The other servers.
+    pub fn federation(&self) -> &Federation {
+        &self.0.federation
     }
 }

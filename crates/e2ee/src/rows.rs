@@ -101,6 +101,38 @@ row! {
 }
 
 row! {
+    /// What is known of the devices of somebody on another server. Their keys lie in
+    /// [`DeviceKeysRow`] and [`CrossSigningRow`], as those of local users.
+    pub RemoteListRow: Usr b'L' Versioned, () => RemoteList
+}
+
+/// How well a device list is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteList {
+    /// Compared on load: two names could have one partition.
+    pub user_id: OwnedUserId,
+    /// The other server's number of the last change that is contained; `None`: it did not say.
+    pub stream_id: Option<u64>,
+    /// It is what the other server has; otherwise it has to be asked again.
+    pub is_fresh: bool,
+}
+
+row! {
+    /// What other servers were last told of the devices of a local user.
+    pub ToldDevicesRow: Usr b't' Plain, () => ToldDevices
+}
+
+/// See [`ToldDevicesRow`]. Hashes are those of the JSON that was told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldDevices {
+    /// The number of the last change.
+    pub stream_id: u64,
+    pub devices: std::collections::BTreeMap<String, [u8; 16]>,
+    /// Of the cross-signing keys that others may see.
+    pub signing_keys: Option<[u8; 16]>,
+}
+
+row! {
     /// Key backup versions of a user.
     pub BackupVersionRow: Usr b'b' Versioned, u64 => BackupVersionValue
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, ops::Bound};
 
-use blaupause_data::{Change, DataError, NOW, Order, ReadSet, StreamPos, Write};
+use blaupause_data::{Change, DataError, NOW, Order, Part, ReadSet, StreamPos, Write};
 use lru::LruCache;
 use parking_lot::Mutex;
 use ruma::{
@@ -13,6 +13,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     E2ee, E2eeError,
+    remote::RemoteMessage,
     rows::{StoredToDevice, ToDeviceRow, ToDeviceTxnRow, raw},
 };
 
@@ -40,6 +41,14 @@ pub enum Recipients {
     /// `*`: every device the user has now.
     All,
     Device(OwnedDeviceId),
+}
+
+/// Which recipients are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Locality {
+    /// Those of this server: another one brings the messages, and brings them to others itself.
+    Here,
+    Everywhere,
 }
 
 /// A waiting message.
@@ -82,7 +91,8 @@ impl EmptyQueues {
 }
 
 impl E2ee {
-    /// Queue messages for local devices. The same transaction of a device is done once.
+    /// Queue messages for local devices, and owe those for others to their servers. The same
+    /// transaction of a device is done once.
     ///
     /// # Errors
     /// A content is too large, too many recipients, or the store failed.
@@ -94,9 +104,29 @@ impl E2ee {
         kind: &str,
         messages: &BTreeMap<OwnedUserId, BTreeMap<Recipients, Box<RawValue>>>,
     ) -> Result<(), E2eeError> {
+        self.queue_messages(sender, sender_device, txn, kind, messages, Locality::Everywhere).await
+    }
+
+    /// As [`E2ee::send_to_device`]; the sender may be of another server.
+    pub(crate) async fn queue_messages(
+        &self,
+        sender: &UserId,
+        sender_device: Option<&DeviceId>,
+        txn: &TransactionId,
+        kind: &str,
+        messages: &BTreeMap<OwnedUserId, BTreeMap<Recipients, Box<RawValue>>>,
+        locality: Locality,
+    ) -> Result<(), E2eeError> {
         let parts = self.data().parts();
         let part = parts.user(sender);
         let device = sender_device.map(ToString::to_string).unwrap_or_default();
+        let remote = match locality {
+            Locality::Everywhere if self.federation().is_on() => {
+                let txn = format!("{device}\n{txn}");
+                self.remote_messages(sender, &txn, kind, messages)?
+            }
+            _ => Vec::new(),
+        };
         let txn = (device, parts.hash16(&format!("{kind}\n{txn}")));
         let mut want = ReadSet::new();
         let done = want.get::<ToDeviceTxnRow>(part, &txn);
@@ -124,6 +154,7 @@ impl E2ee {
             self.put_messages(&mut write, chunk);
             self.data().commit(write).await?;
         }
+        self.owe_messages(part, &remote).await?;
         let mut write = Write::new(part);
         self.put_messages(&mut write, last);
         for (key, at) in got.many(others)?.rows {
@@ -138,6 +169,24 @@ impl E2ee {
             Ok(_) | Err(DataError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What goes to other servers. The transaction is done after it: done again, it owes the same
+    /// messages with the same ids.
+    async fn owe_messages(&self, part: Part, messages: &[RemoteMessage]) -> Result<(), E2eeError> {
+        let (mut write, mut bytes) = (Write::new(part), 0);
+        for message in messages {
+            if bytes + message.bytes > BATCH_BYTES_MAX || write.len() > BATCH_MESSAGES_MAX {
+                self.data().commit(std::mem::replace(&mut write, Write::new(part))).await?;
+                bytes = 0;
+            }
+            bytes += message.bytes;
+            self.owe_message(&mut write, message);
+        }
+        if !write.is_empty() {
+            self.data().commit(write).await?;
+        }
+        Ok(())
     }
 
     fn put_messages(&self, write: &mut Write, messages: Vec<Queued>) {
@@ -167,13 +216,7 @@ impl E2ee {
         let devices = self.accounts().device_names_of(&users).await?;
         for ((user, contents), devices) in local.into_iter().zip(devices) {
             for (to, content) in contents {
-                if content.get().len() > CONTENT_BYTES_MAX {
-                    return Err(E2eeError::TooLarge("to-device content"));
-                }
-                let content: Value = serde_json::from_str(content.get())
-                    .ok()
-                    .filter(Value::is_object)
-                    .ok_or_else(|| E2eeError::InvalidKeys("content must be an object".into()))?;
+                let content = check_content(content)?;
                 let json =
                     json!({ "content": content, "sender": sender, "type": kind }).to_string();
                 let chosen = devices.keys().filter(|device| match to {
@@ -306,6 +349,15 @@ impl E2ee {
         drop(self.data().submit(write));
         Ok(())
     }
+}
+
+/// The content of a message: an object of a bounded size.
+pub(crate) fn check_content(content: &RawValue) -> Result<Value, E2eeError> {
+    if content.get().len() > CONTENT_BYTES_MAX {
+        return Err(E2eeError::TooLarge("to-device content"));
+    }
+    let content = serde_json::from_str(content.get()).ok().filter(Value::is_object);
+    content.ok_or_else(|| E2eeError::InvalidKeys("content must be an object".into()))
 }
 
 type Queued = (OwnedUserId, OwnedDeviceId, String);

@@ -21,7 +21,7 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
-use crate::{Pdu, Refusal};
+use crate::{Pdu, Refusal, owned};
 
 /// A room state, or the part of one that the rules need: see [`state_needed`].
 pub trait StateLookup {
@@ -86,16 +86,21 @@ pub fn state_needed(
 /// Checks an event against a room state that holds at least what [`state_needed`] names.
 ///
 /// # Errors
-/// [`Refusal::NotAllowed`] with the rule that forbids it.
+/// [`Refusal::NotAllowed`] with the rule that forbids it; [`Refusal::Malformed`] for the state key
+/// of nobody where state has owners ([`crate::OWNED_STATE_VERSIONS`]).
 pub fn authorize(
     pdu: &Pdu,
     state: &impl StateLookup,
     rules: &RoomVersionRules,
 ) -> Result<(), Refusal> {
-    check_state_dependent_auth_rules(&rules.authorization, pdu, |kind, state_key| {
-        state.state_event(kind, state_key)
-    })
-    .map_err(Refusal::NotAllowed)
+    let find = |kind: &StateEventType, key: &str| state.state_event(kind, key);
+    let checked = if owned::is_owned(pdu, state) {
+        let owned = owned::owned(pdu, state, rules)?;
+        check_state_dependent_auth_rules(&rules.authorization, owned, find)
+    } else {
+        check_state_dependent_auth_rules(&rules.authorization, pdu, find)
+    };
+    checked.map_err(Refusal::NotAllowed)
 }
 
 /// Checks the rules that do not look at a state: the shape of a create event, and whether the

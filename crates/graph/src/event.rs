@@ -11,7 +11,7 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::Refusal;
+use crate::{Refusal, sticky};
 
 /// An event of a room, parsed and immutable; cloning is one atomic increment.
 ///
@@ -39,6 +39,7 @@ struct Parsed {
     auth_events: Vec<OwnedEventId>,
     redacts: Option<OwnedEventId>,
     unsigned: Option<Box<RawValue>>,
+    sticky_ms: Option<u64>,
 }
 
 /// The fields of an event as they lie in its JSON.
@@ -59,6 +60,8 @@ struct Fields<'a> {
     redacts: Option<&'a RawValue>,
     #[serde(borrow)]
     unsigned: Option<&'a RawValue>,
+    #[serde(borrow, rename = "msc4354_sticky")]
+    sticky: Option<&'a RawValue>,
 }
 
 impl Pdu {
@@ -96,6 +99,7 @@ impl Pdu {
             auth_events: fields.auth_events,
             redacts,
             unsigned: fields.unsigned.map(ToOwned::to_owned),
+            sticky_ms: fields.sticky.and_then(sticky::duration_ms),
             event_id,
             json,
         };
@@ -187,6 +191,11 @@ impl Pdu {
     /// `unsigned`, which no signature covers.
     pub fn unsigned(&self) -> Option<&RawValue> {
         self.event.unsigned.as_deref()
+    }
+
+    /// How long it wants to be sticky (MSC4354), in milliseconds, an hour at most.
+    pub fn sticky_ms(&self) -> Option<u64> {
+        self.event.sticky_ms
     }
 
     /// Whether the authorization rules rejected it.
@@ -332,6 +341,8 @@ pub struct Draft {
     pub redacts: Option<OwnedEventId>,
     /// When, by our clock.
     pub origin_server_ts: MilliSecondsSinceUnixEpoch,
+    /// How long it is to be sticky (MSC4354), in milliseconds.
+    pub sticky_ms: Option<u64>,
 }
 
 impl Draft {
@@ -343,13 +354,29 @@ impl Draft {
         content: Box<RawValue>,
         origin_server_ts: MilliSecondsSinceUnixEpoch,
     ) -> Self {
-        Self { room_id, sender, kind, state_key: None, content, redacts: None, origin_server_ts }
+        Self {
+            room_id,
+            sender,
+            kind,
+            state_key: None,
+            content,
+            redacts: None,
+            origin_server_ts,
+            sticky_ms: None,
+        }
     }
 
     /// Makes it a state event.
     #[must_use]
     pub fn state_key(mut self, state_key: impl Into<String>) -> Self {
         self.state_key = Some(state_key.into());
+        self
+    }
+
+    /// Makes it sticky.
+    #[must_use]
+    pub fn sticky(mut self, duration_ms: Option<u64>) -> Self {
+        self.sticky_ms = duration_ms;
         self
     }
 

@@ -45,11 +45,13 @@ mod event;
 mod ids;
 mod limits;
 pub mod order;
+mod owned;
 mod redact;
 mod refusal;
 mod resolve;
 mod seal;
 mod step;
+pub mod sticky;
 pub mod tree;
 mod visible;
 
@@ -62,6 +64,7 @@ pub use authorize::{
 pub use event::{Draft, Parents, Pdu};
 pub use ids::{EventNo, PageNo, StateKeyNo, StateRoot};
 pub use limits::{EVENT_SIZE_BYTES_MAX, FIELD_SIZE_BYTES_MAX};
+pub use owned::{OWNED_STATE_VERSIONS, rules_of};
 pub use redact::redact;
 pub use refusal::Refusal;
 pub use resolve::{Bag, merge};

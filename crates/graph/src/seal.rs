@@ -11,6 +11,7 @@ use crate::{
     Draft, Parents, Pdu, Refusal,
     limits::{check_format, parse_canonical},
     order::DEPTH_MAX,
+    sticky,
 };
 
 /// Hashes and signs an event and gives it its id. Pure and deterministic: the same draft, parents
@@ -69,6 +70,9 @@ pub fn template(
     set("prev_events", ids(parents.prev_events.iter().map(|id| &**id)));
     set("depth", CanonicalJsonValue::Integer(depth(parents.depth)));
     set("content", CanonicalJsonValue::Object(content));
+    if let Some(duration_ms) = draft.sticky_ms {
+        set(sticky::FIELD, sticky::field(duration_ms));
+    }
     set("sender", CanonicalJsonValue::String(draft.sender.to_string()));
     set("type", CanonicalJsonValue::String(draft.kind.to_string()));
     set("origin_server_ts", CanonicalJsonValue::Integer(draft.origin_server_ts.get().into()));

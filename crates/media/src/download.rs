@@ -20,7 +20,7 @@ pub struct Download {
 }
 
 impl Media {
-    /// A file of this server. Waits up to `timeout` if only its id exists.
+    /// A file of this server, or of another one, from where it is fetched. Waits up to `timeout` if only its id exists.
     ///
     /// # Errors
     /// Unknown, withdrawn, or not uploaded within the time.
@@ -45,7 +45,13 @@ impl Media {
         loop {
             // Listen first, look second: content that arrives in between wakes us.
             let arrived = self.arrived().notified();
-            let info = self.info(server, id).await?.ok_or(MediaError::Unknown)?;
+            let info = match self.info(server, id).await? {
+                Some(info) => info,
+                None if server != self.data().server_name() => {
+                    self.fetch(server, id, timeout).await?
+                }
+                None => return Err(MediaError::Unknown),
+            };
             if info.quarantined {
                 return Err(MediaError::Quarantined);
             }
@@ -64,7 +70,7 @@ impl Media {
         }
     }
 
-    /// What is known about a media id of this server.
+    /// What is known about a media id; of other servers' those that were fetched.
     ///
     /// # Errors
     /// The store failed.
@@ -73,9 +79,6 @@ impl Media {
         server: &ServerName,
         id: &str,
     ) -> Result<Option<MediaInfo>, MediaError> {
-        if server != self.data().server_name() {
-            return Ok(None);
-        }
         let name = media_name(server, id);
         let row = self.data().get::<MediaRow>(media_part(self.data(), &name), &()).await?;
         Ok(row.map(|row| row.value).filter(|info| info.name == name))

@@ -1,4 +1,5 @@
 use blaupause_data::DataError;
+use blaupause_federation::FederationError;
 
 /// Why a request about files was not done.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum MediaError {
     /// The folder cannot be read or written.
     #[error("media folder: {0}")]
     Folder(#[from] std::io::Error),
+    /// Another server did not give its file.
+    #[error(transparent)]
+    Federation(#[from] FederationError),
     /// The store failed.
     #[error(transparent)]
     Data(#[from] DataError),

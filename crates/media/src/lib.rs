@@ -13,6 +13,7 @@ mod blobs;
 mod download;
 mod error;
 mod preview;
+mod remote;
 pub mod rows;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ mod upload;
 use std::{path::PathBuf, sync::Arc};
 
 use blaupause_data::Data;
+use blaupause_federation::Federation;
 
 pub use blobs::{BlobId, BlobWriter};
 pub use download::Download;
@@ -67,26 +69,41 @@ pub struct Media(Arc<Inner>);
 
 struct Inner {
     data: Data,
+    federation: Federation,
     settings: Settings,
+    fetches: remote::Fetches,
     blobs: blobs::Blobs,
     /// Woken when a pending media id gets its content.
     arrived: tokio::sync::Notify,
 }
 
 impl Media {
-    /// The domain over its stored data. Makes the folder.
+    /// The domain over its stored data and the other servers. Makes the folder.
     ///
     /// # Errors
     /// The folder cannot be made or written.
-    pub async fn open(data: Data, settings: Settings) -> Result<Self, MediaError> {
+    pub async fn open(
+        data: Data,
+        federation: Federation,
+        settings: Settings,
+    ) -> Result<Self, MediaError> {
         let blobs = blobs::Blobs::open(settings.path.clone()).await?;
         let arrived = tokio::sync::Notify::new();
-        Ok(Self(Arc::new(Inner { data, settings, blobs, arrived })))
+        let fetches = remote::Fetches::default();
+        Ok(Self(Arc::new(Inner { data, federation, settings, fetches, blobs, arrived })))
     }
 
     /// The settings in force.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    pub(crate) fn federation(&self) -> &Federation {
+        &self.0.federation
+    }
+
+    pub(crate) fn fetches(&self) -> &remote::Fetches {
+        &self.0.fetches
     }
 
     pub(crate) fn data(&self) -> &Data {

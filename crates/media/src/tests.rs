@@ -7,6 +7,7 @@ mod uploads;
 use std::time::Duration;
 
 use blaupause_data::{Data, Db, Env};
+use blaupause_federation::Federation;
 use blaupause_store::MemStore;
 use bytes::Bytes;
 use ruma::{OwnedMxcUri, OwnedUserId, UserId, server_name, user_id};
@@ -40,7 +41,9 @@ impl World {
         let db = Db::Mem(store.clone());
         let data = Data::open(db, server_name!("a.example"), env).await.expect("memory opens");
         let settings = Settings { path: folder.path().to_owned(), ..settings };
-        let media = Media::open(data.clone(), settings).await.expect("the folder can be written");
+        let media = Media::open(data.clone(), Federation::off(data.clone()), settings)
+            .await
+            .expect("the folder can be written");
         Self { media, data, store, folder }
     }
 

@@ -125,7 +125,7 @@ impl Media {
     }
 
     /// Files must not fill the disk, neither their own nor the database's.
-    fn check_space(&self) -> Result<(), MediaError> {
+    pub(crate) fn check_space(&self) -> Result<(), MediaError> {
         let disk = rustix::fs::statvfs(&self.settings().path).map_err(std::io::Error::from)?;
         let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
         if free_bytes < self.settings().free_bytes_min || !self.data().db().health().has_space() {
@@ -165,12 +165,8 @@ impl Upload {
     ) -> Result<OwnedMxcUri, MediaError> {
         let Self { media, writer, id, version, mut info } = self;
         let (blob, size_bytes) = writer.finish().await?;
-        info.content = Some(Content {
-            blob,
-            size_bytes,
-            content_type: content_type.map(|text| shortened(text, CONTENT_TYPE_BYTES_MAX)),
-            file_name: file_name.map(|text| shortened(text, FILE_NAME_BYTES_MAX)),
-        });
+        let (content_type, file_name) = shortened_names(content_type, file_name);
+        info.content = Some(Content { blob, size_bytes, content_type, file_name });
         let data = media.data();
         let home = media_part(data, &info.name);
         let mut write = Write::new(home);
@@ -185,6 +181,17 @@ impl Upload {
         media.arrived().notify_waiters();
         Ok(media.uri(&id))
     }
+}
+
+/// A content type and a file name as they are kept.
+pub(crate) fn shortened_names(
+    content_type: Option<String>,
+    file_name: Option<String>,
+) -> (Option<String>, Option<String>) {
+    (
+        content_type.map(|text| shortened(text, CONTENT_TYPE_BYTES_MAX)),
+        file_name.map(|text| shortened(text, FILE_NAME_BYTES_MAX)),
+    )
 }
 
 fn shortened(mut text: String, bytes_max: usize) -> String {

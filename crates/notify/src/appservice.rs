@@ -18,7 +18,14 @@ mod send;
 mod store;
 mod thirdparty;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use blaupause_accounts::{Accounts, AppService};
 use blaupause_data::{Change, Data, DataError};
@@ -71,6 +78,9 @@ struct Link {
     news: Arc<Notify>,
     /// The service is there: trying again is worth it.
     is_back: Notify,
+    /// When the transaction that is not taken yet was first sent, in milliseconds since the Unix
+    /// epoch; 0: there is none.
+    sent_ms: AtomicU64,
     passed: Arc<PassedBy>,
 }
 
@@ -122,6 +132,24 @@ impl Services {
             async move { services.tell(&service).await }
         };
         self.listening().map(worker).collect()
+    }
+
+    /// How long each service that listens has let its transaction wait since the start of this
+    /// server; nothing if it has taken all that it was sent.
+    pub fn waiting(&self) -> Vec<(String, Duration)> {
+        let now = self.data().env().now_millis();
+        let mut waiting: Vec<_> = self
+            .0
+            .links
+            .iter()
+            .map(|(id, link)| {
+                let since = Some(link.sent_ms.load(Ordering::Relaxed)).filter(|since| *since > 0);
+                let ms = since.map_or(0, |since| now.saturating_sub(since));
+                (id.clone(), Duration::from_millis(ms))
+            })
+            .collect();
+        waiting.sort();
+        waiting
     }
 
     fn listening(&self) -> impl Iterator<Item = &Arc<AppService>> {

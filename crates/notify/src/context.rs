@@ -74,11 +74,16 @@ impl Notify {
         let threads = with_threads.then(|| self.ask_subscribed_threads(&mut want, user, room));
         let (got, levels) = tokio::join!(want.run(data), self.rooms().power_levels_at(part, state));
         let got = got?;
-        let Some(head) = got.one(head)? else { return Ok(None) };
+        // People are invited to rooms that this server is not in.
+        let is_known = state != StateRoot::EMPTY;
+        let joined = match got.one(head)? {
+            None if is_known => return Ok(None),
+            head => head.map_or(0, |head| head.joined),
+        };
         let name = got.one(member)?.and_then(|row| row.value.display_name);
         let mut context = PushConditionRoomCtx::new(
             room.to_owned(),
-            UInt::new_saturating(head.joined),
+            UInt::new_saturating(joined),
             user.to_owned(),
             name.unwrap_or_else(|| user.localpart().to_owned()),
         );

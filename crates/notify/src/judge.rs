@@ -151,7 +151,7 @@ impl Judge<'_> {
     pub(crate) async fn judge(&self, event: &Event) -> Judgement {
         let is_hidden = event.kind == "m.room.member"
             && event.state_key.as_deref() == Some(self.user.as_str())
-            && self.unwanted.invites.answer(&event.sender) == InviteAnswer::Ignore;
+            && self.unwanted.invites.answer(&event.sender) != InviteAnswer::Take;
         if event.sender == self.user
             || is_hidden
             || self.unwanted.ignored.contains(&event.sender)

@@ -24,8 +24,10 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-/// How long the relay may take for each answer.
-const RELAY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Until a connection to the relay stands.
+const CONNECT_MAX: Duration = Duration::from_secs(20);
+/// How long the relay may take for a mail. The library counts no time once it is connected.
+const TALK_MAX: Duration = Duration::from_secs(2 * 60);
 /// Pauses before a mail is tried again.
 const PAUSES: [Duration; 3] =
     [Duration::from_secs(5), Duration::from_secs(60), Duration::from_secs(5 * 60)];
@@ -129,7 +131,7 @@ impl Mailer {
         };
         let mut relay = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.server)
             .port(settings.port)
-            .timeout(Some(RELAY_TIMEOUT))
+            .timeout(Some(CONNECT_MAX))
             .hello_name(ClientId::Domain(settings.own_name.clone()))
             .tls(tls);
         if let Some((name, password)) = settings.login {
@@ -198,12 +200,14 @@ impl Mailer {
     async fn deliver(&self, message: Message) {
         let stop = self.0.env.stop().clone();
         for pause in PAUSES.into_iter().map(Some).chain([None]) {
-            let error = match self.0.relay.send(message.clone()).await {
-                Ok(_) => return,
-                Err(error) => error,
+            let sent = tokio::time::timeout(TALK_MAX, self.0.relay.send(message.clone())).await;
+            let (error, is_final) = match sent {
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => (error.to_string(), error.is_permanent()),
+                Err(_) => ("it did not answer in time".to_owned(), false),
             };
             // Neither the address nor the text is anybody's business who reads the log.
-            match pause.filter(|_| !error.is_permanent()) {
+            match pause.filter(|_| !is_final) {
                 Some(pause) => {
                     tracing::warn!(%error, "the mail relay did not take a mail, which is tried again");
                     tokio::select! {

@@ -1,4 +1,9 @@
 //! House rules: who may do what on this server, with a reason for each refusal. Pure.
 //!
-//! Nothing is here yet. The one place that will ask is `Appending::push` in `rooms`
-//! (`crates/rooms/src/append.rs`), through which every local event goes.
+//! So far: which other servers this one has anything to do with ([`ServerPolicy`]). Rules about
+//! events will be asked in one place, `Appending::push` in `rooms` (`crates/rooms/src/append.rs`),
+//! through which every local event goes.
+
+mod servers;
+
+pub use servers::{FederationMode, ServerDenied, ServerPattern, ServerPolicy};

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::{
     Rooms, RoomsError, SendState,
     append::Appending,
+    remote::ALIAS_SERVERS_MAX,
     rows::{Alias, AliasRow, RoomAliasRow},
     validate,
 };
@@ -47,13 +48,20 @@ impl CanonicalAlias {
 }
 
 impl Rooms {
-    /// Where an alias leads.
+    /// Where an alias leads. The server is asked that the alias belongs to.
     ///
     /// # Errors
-    /// [`RoomsError::NotFound`] if nowhere.
+    /// [`RoomsError::NotFound`] if nowhere; [`RoomsError::Federation`] if that server was of no
+    /// use.
     pub async fn resolve_alias(&self, alias: &RoomAliasId) -> Result<ResolvedAlias, RoomsError> {
+        let own = self.data().server_name();
+        if alias.server_name() != own {
+            return self.resolve_elsewhere(alias).await;
+        }
         let row = self.alias(alias).await?.ok_or(RoomsError::NotFound("room alias"))?;
-        let servers = vec![self.data().server_name().to_owned()];
+        let mut servers = vec![own.to_owned()];
+        let others = self.data().servers_in(&row.room_id).await?.into_iter();
+        servers.extend(others.filter(|server| server != own).take(ALIAS_SERVERS_MAX));
         Ok(ResolvedAlias { room_id: row.room_id, servers })
     }
 
@@ -295,8 +303,10 @@ impl Rooms {
         let current = self.current_state(&request.room, &[name]).await?.pop().flatten();
         let current: CanonicalAlias =
             current.and_then(|event| event.content_as()).unwrap_or_default();
-        let new: Vec<_> =
-            wanted.names().filter(|alias| !current.names().any(|old| old == *alias)).collect();
+        let new = wanted.names().filter(|alias| !current.names().any(|old| old == *alias));
+        let own = self.data().server_name();
+        let (new, elsewhere): (Vec<_>, Vec<_>) = new.partition(|alias| alias.server_name() == own);
+        self.check_elsewhere(&elsewhere, &request.room).await?;
         let keys: Vec<_> =
             new.iter().map(|alias| (self.data().parts().alias(alias), alias.to_string())).collect();
         let rows =

@@ -5,22 +5,22 @@ use std::{collections::HashMap, sync::Arc};
 use blaupause_data::{
     Change, Part, Place, Write,
     rows::{
-        AuthRow, CurrentRow, EventNoRow, EventRoomRow, EventRow, HeadRow, PageRow, RelationRow,
-        RoomHead, StateKeyNoRow, StateKeyRow, StoredEvent, TimelineEntry, TimelineRow, Tip,
-        UserRoom,
+        CurrentRow, EventNoRow, EventRoomRow, EventRow, GapRow, HeadRow, RelationRow, RoomHead,
+        StateKeyNoRow, StateKeyRow, StoredEvent, TimelineEntry, TimelineRow, Tip, UserRoom,
     },
 };
 use blaupause_graph::{
-    Draft, EventNo, PageNo, Parents, Pdu, StateKeyNo, StateLookup, authorize,
+    AuthGraph, Draft, EventNo, Parents, Pdu, StateKeyNo, StateLookup, authorize,
     check_state_independent, order, seal, state_needed,
 };
-use ruma::{EventId, OwnedUserId, events::StateEventType};
+use ruma::{EventId, OwnedEventId, OwnedServerName, OwnedUserId, events::StateEventType};
 
 use crate::{
     Rooms, RoomsError,
     hot::{Known, PageBag, RoomHot, StateName},
     relates::{Relation, THREAD},
     rows::{ThreadReply, ThreadReplyRow},
+    state_tree::with_rows,
     validate,
 };
 
@@ -34,18 +34,29 @@ pub(crate) struct Appending<'a> {
     /// The batch; callers may add rows that belong to the same action.
     pub(crate) write: Write,
     /// State keys that the batch changes.
-    changed: HashMap<StateName, Known>,
+    pub(crate) changed: HashMap<StateName, Known>,
     /// Rows of users that the batch changes.
     pub(crate) user_rooms: HashMap<OwnedUserId, UserRoom>,
-    pages: PageBag,
-    index: u16,
+    /// Joined users of servers, before the batch and after it.
+    pub(crate) servers: HashMap<OwnedServerName, (u64, u64)>,
+    pub(crate) pages: PageBag,
+    /// Who authorizes the state events of the batch.
+    pub(crate) auth_rows: Vec<(EventNo, Vec<EventNo>)>,
+    /// The room's auth graph with this batch, if it was needed.
+    pub(crate) graph: Option<Arc<AuthGraph>>,
+    /// Events of the batch that another one of it may have to look at.
+    pub(crate) fresh: Vec<(EventNo, Pdu)>,
+    /// More changed than is remembered.
+    pub(crate) forgetful: bool,
+    /// The place of the next event within the batch.
+    pub(crate) index: u16,
 }
 
 /// The current state as seen by the next event of a batch.
 pub(crate) struct View<'a>(&'a HashMap<StateName, Known>, &'a RoomHot);
 
 impl View<'_> {
-    fn known(&self, name: &StateName) -> Option<&Known> {
+    pub(crate) fn known(&self, name: &StateName) -> Option<&Known> {
         self.0.get(name).or_else(|| self.1.state.peek(name))
     }
 }
@@ -75,7 +86,12 @@ impl<'a> Appending<'a> {
             hot,
             changed: HashMap::new(),
             user_rooms: HashMap::new(),
+            servers: HashMap::new(),
             pages: PageBag::default(),
+            auth_rows: Vec::new(),
+            graph: None,
+            fresh: Vec::new(),
+            forgetful: false,
             index: 0,
         }
     }
@@ -107,7 +123,9 @@ impl<'a> Appending<'a> {
     /// Whether the current state already says exactly this: then a new event would say nothing.
     /// Looks the key up.
     pub(crate) async fn says_already(&mut self, draft: &Draft) -> Result<Option<Pdu>, RoomsError> {
-        let Some(state_key) = &draft.state_key else { return Ok(None) };
+        // What is sticky says it anew.
+        let state_key = draft.state_key.as_ref().filter(|_| draft.sticky_ms.is_none());
+        let Some(state_key) = state_key else { return Ok(None) };
         let name = (StateEventType::from(draft.kind.to_string()), state_key.clone());
         self.look_up(std::slice::from_ref(&name)).await?;
         let current = self.state(&name.0, &name.1);
@@ -152,8 +170,14 @@ impl<'a> Appending<'a> {
 
     /// Whether the rules would let somebody say this, without saying it.
     pub(crate) async fn would_allow(&mut self, draft: &Draft) -> Result<(), RoomsError> {
+        self.propose(draft).await.map(drop)
+    }
+
+    /// The event as it would be added now, if the rules let it pass. Nothing is added.
+    pub(crate) async fn propose(&mut self, draft: &Draft) -> Result<Pdu, RoomsError> {
         let (pdu, auth) = self.seal(draft, None).await?;
-        self.check(&pdu, &auth)
+        self.check(&pdu, &auth)?;
+        Ok(pdu)
     }
 
     /// All rules, also those that look at no state: only they know that a room has one create
@@ -189,10 +213,11 @@ impl<'a> Appending<'a> {
             .iter()
             .filter_map(|name| view.known(name)?.event.clone())
             .collect();
+        let tips = newest(&self.head.tips);
         let parents = Parents {
-            prev_events: self.head.tips.iter().map(|tip| tip.event_id.clone()).collect(),
+            prev_events: tips.iter().map(|tip| tip.event_id.clone()).collect(),
             auth_events: auth.iter().map(|(_, pdu)| pdu.event_id().to_owned()).collect(),
-            depth: order::depth_after(self.head.tips.iter().map(|tip| tip.depth)),
+            depth: order::depth_after(tips.iter().map(|tip| tip.depth)),
         };
         let data = self.rooms.data();
         let pdu = seal(draft, &parents, data.server_name(), data.signing_key().pair(), &rules)?;
@@ -211,7 +236,7 @@ impl<'a> Appending<'a> {
         let state_before = self.head.state;
         let change = name.map(|name| self.state_change(name));
         if let Some(change) = &change {
-            self.write_state(pdu, no, change, &auth).await?;
+            self.write_state(no, change, &auth).await?;
         }
         let place = Place::now(self.index);
         self.index += 1;
@@ -221,31 +246,34 @@ impl<'a> Appending<'a> {
             state_before,
             state_after: self.head.state,
             auth,
-            prev: self.head.tips.iter().map(|tip| tip.no).collect(),
+            prev: newest(&self.head.tips).iter().map(|tip| tip.no).collect(),
             rejected: false,
             soft_failed: false,
             redacted_by: None,
             replaces: change.as_ref().and_then(|change| Some(change.before.as_ref()?.0)),
             pdu: pdu.json().to_owned(),
         };
-        self.write_event(pdu, no, place, &stored);
-        if let Some(Relation { target, rel_type }) = relation {
-            if rel_type == THREAD {
-                let reply = ThreadReply { no, root: target };
-                self.write.put::<ThreadReplyRow>(self.hot.part, &place, &reply);
-            }
-            self.write.put::<RelationRow>(self.hot.part, &(target, rel_type, place), &no);
+        let prev = stored.prev.clone();
+        self.write_event(no, &stored);
+        self.write_place(no, place);
+        self.write_sticky(pdu, no, place).await?;
+        if let Some(relation) = relation {
+            self.write_relation(no, place, relation);
         }
-        self.head.tips = vec![Tip {
+        self.head.tips.retain(|tip| !prev.contains(&tip.no));
+        self.head.tips.push(Tip {
             no,
             event_id: pdu.event_id().to_owned(),
             depth: pdu.depth(),
             state: self.head.state,
-        }];
+        });
         if let Some(change) = change {
             if change.name.0 == StateEventType::RoomMember {
                 let before = change.before.as_ref().map(|(_, pdu)| pdu);
-                self.write_member(pdu, no, before).await?;
+                self.write_member(&change.name.1, before, Some((no, pdu))).await?;
+                self.note_sweep(pdu, no, before);
+            } else if change.name.0 == StateEventType::RoomGuestAccess {
+                self.note_guests(pdu, change.before.as_ref().map(|(_, pdu)| pdu));
             }
             let known = Known { number: Some(change.key), event: Some((no, pdu.clone())) };
             self.changed.insert(change.name, known);
@@ -255,51 +283,79 @@ impl<'a> Appending<'a> {
         Ok(())
     }
 
-    /// The number of a state key, a new one if the room never had it.
     fn state_change(&mut self, name: StateName) -> StateChange {
         let known = View(&self.changed, self.hot).known(&name).cloned().unwrap_or_default();
-        let key = known.number.unwrap_or_else(|| {
-            let key = self.head.next_state_key;
-            self.head.next_state_key.0 += 1;
-            let text = (name.0.to_string(), name.1.clone());
-            self.write.put::<StateKeyNoRow>(self.hot.part, &text, &key);
-            self.write.put::<StateKeyRow>(self.hot.part, &key, &text);
-            key
-        });
+        let key = known.number.unwrap_or_else(|| self.number_key(&name));
         StateChange { name, key, before: known.event }
+    }
+
+    /// Give a state key that the room never had its number.
+    pub(crate) fn number_key(&mut self, name: &StateName) -> StateKeyNo {
+        let key = self.head.next_state_key;
+        self.head.next_state_key.0 += 1;
+        let text = (name.0.to_string(), name.1.clone());
+        self.write.put::<StateKeyNoRow>(self.hot.part, &text, &key);
+        self.write.put::<StateKeyRow>(self.hot.part, &key, &text);
+        key
     }
 
     async fn write_state(
         &mut self,
-        pdu: &Pdu,
         no: EventNo,
         change: &StateChange,
         auth: &[EventNo],
     ) -> Result<(), RoomsError> {
-        debug_assert!(pdu.state_key().is_some());
-        let part = self.hot.part;
-        let written =
-            self.rooms.set_state(self.hot, &self.head, &mut self.pages, (change.key, no)).await?;
-        self.head.state = written.root;
-        for (page_no, page) in written.pages {
-            self.write.put::<PageRow>(part, &page_no, &page);
-            self.pages.0.insert(page_no, Arc::new(page));
-            self.head.next_page = self.head.next_page.max(PageNo(page_no.0 + 1));
-        }
-        self.write.put::<CurrentRow>(part, &change.key, &no);
-        self.write.put::<AuthRow>(part, &no, &auth.to_vec());
+        self.head.state = self.set_state(self.head.state, &[(change.key, Some(no))]).await?;
+        self.write.put::<CurrentRow>(self.hot.part, &change.key, &no);
+        self.write_auth(no, auth);
         Ok(())
     }
 
-    fn write_event(&mut self, pdu: &Pdu, no: EventNo, place: Place, stored: &StoredEvent) {
+    /// The event, and where to find it.
+    pub(crate) fn write_event(&mut self, no: EventNo, stored: &StoredEvent) {
         let parts = self.rooms.data().parts();
         let part = self.hot.part;
-        let id = pdu.event_id().to_owned();
+        let id = &stored.event_id;
         self.write.put::<EventRow>(part, &no, stored);
         self.write.put::<EventNoRow>(part, &parts.hash16(id.as_str()), &no);
-        self.write.put::<EventRoomRow>(parts.event(&id), &id, &self.head.room_id);
-        let entry = TimelineEntry { no, state: self.head.state };
-        self.write.put::<TimelineRow>(part, &place, &entry);
+        self.write.put::<EventRoomRow>(parts.event(id), id, &self.head.room_id);
+    }
+
+    /// The event's entry in the timeline; the head has the room's state after it.
+    pub(crate) fn write_place(&mut self, no: EventNo, place: Place) {
+        let entry = TimelineEntry { no, state: self.head.state, gap: false };
+        self.write.put::<TimelineRow>(self.hot.part, &place, &entry);
+    }
+
+    /// The next place of the timeline; behind a gap, if events before it are absent.
+    pub(crate) fn next_place(&mut self, absent: &[OwnedEventId]) -> Place {
+        let index = self.index;
+        self.index += 1;
+        if absent.is_empty() { Place::now(index) } else { Place::now_behind_gap(index) }
+    }
+
+    /// As [`Appending::write_place`], where events directly before this one are absent.
+    pub(crate) fn write_place_behind(
+        &mut self,
+        no: EventNo,
+        place: Place,
+        absent: &Vec<OwnedEventId>,
+    ) {
+        let gap = !absent.is_empty();
+        let entry = TimelineEntry { no, state: self.head.state, gap };
+        self.write.put::<TimelineRow>(self.hot.part, &place, &entry);
+        if gap {
+            self.write.put::<GapRow>(self.hot.part, &place, absent);
+        }
+    }
+
+    pub(crate) fn write_relation(&mut self, no: EventNo, place: Place, relation: Relation) {
+        let Relation { target, rel_type } = relation;
+        if rel_type == THREAD {
+            let reply = ThreadReply { no, root: target };
+            self.write.put::<ThreadReplyRow>(self.hot.part, &place, &reply);
+        }
+        self.write.put::<RelationRow>(self.hot.part, &(target, rel_type, place), &no);
     }
 
     /// Let the current state say something else for the rest of the batch, and after it.
@@ -315,17 +371,34 @@ impl<'a> Appending<'a> {
     /// Let the lane know what the batch says, and hand the batch over. Submit it at once: from
     /// here on the lane builds on it.
     pub(crate) fn finish(mut self) -> Write {
+        self.write_servers();
         let version = self.hot.version;
         self.write.require_version::<HeadRow>(self.hot.part, &(), version);
         self.write.put_version::<HeadRow>(self.hot.part, &(), version + 1, &self.head);
         self.hot.version = version + 1;
         self.hot.head = self.head;
+        if self.forgetful {
+            self.hot.state.clear();
+        }
         for (name, known) in self.changed {
             self.hot.state.put(name, known);
         }
         self.hot.keep_pages(self.pages);
+        let graph = self.graph.or_else(|| self.hot.graph.take());
+        self.hot.graph = graph.and_then(|graph| with_rows(graph, &self.auth_rows));
         self.write
     }
+}
+
+/// The tips that a new event names as its parents: as many as it may, those farthest from the
+/// room's beginning.
+fn newest(tips: &[Tip]) -> Vec<&Tip> {
+    let mut newest: Vec<&Tip> = tips.iter().collect();
+    if newest.len() > order::PREV_EVENTS_MAX {
+        newest.sort_by_key(|tip| std::cmp::Reverse(tip.depth));
+        newest.truncate(order::PREV_EVENTS_MAX);
+    }
+    newest
 }
 
 /// Whether two JSON texts say the same, whatever the order of keys.

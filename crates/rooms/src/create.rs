@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use blaupause_data::{DIRECTORY, DataError, rows::RoomHead};
 use blaupause_graph::{
-    Draft, EventNo, PageNo, Parents, Refusal, StateKeyNo, StateRoot, check_state_independent, seal,
+    Draft, EventNo, PageNo, Parents, Refusal, StateKeyNo, StateRoot, check_state_independent,
+    rules_of, seal,
 };
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId,
@@ -19,6 +20,7 @@ use crate::{
     append::Appending,
     hot::RoomHot,
     rows::{Alias, AliasRow, Created, Published, PublishedRow, RoomAliasRow, RoomListRow},
+    settings::is_supported,
     validate,
 };
 
@@ -130,9 +132,16 @@ impl Rooms {
         };
         let invited: BTreeSet<_> =
             request.invite.iter().filter(|user| **user != request.creator).cloned().collect();
+        let (invited, others): (BTreeSet<_>, BTreeSet<_>) =
+            invited.into_iter().partition(|user| self.data().is_local(user));
+        for other in &others {
+            self.federation().permits(other.server_name())?;
+        }
         let invitations = self.invitations(&request.creator, &invited, request.is_direct).await?;
         let making = plan::plan(&request, &version, alias, &invitations)?;
-        self.make_room(making).await
+        let room = self.make_room(making).await?;
+        self.invite_others(&request, &room, others).await;
+        Ok(room)
     }
 
     /// The version of a new room.
@@ -141,15 +150,14 @@ impl Rooms {
         asked: Option<&RoomVersionId>,
     ) -> Result<(RoomVersionId, RoomVersionRules), RoomsError> {
         let version = asked.unwrap_or(&self.settings().default_version).clone();
-        let known = crate::settings::SUPPORTED_VERSIONS.contains(&version);
-        match version.rules().filter(|_| known) {
+        match rules_of(&version).filter(|_| is_supported(&version)) {
             Some(rules) => Ok((version, rules)),
             None => Err(RoomsError::UnsupportedVersion(version)),
         }
     }
 
     pub(crate) async fn make_room(&self, making: Making) -> Result<OwnedRoomId, RoomsError> {
-        let rules = making.version.rules();
+        let rules = rules_of(&making.version);
         let rules = rules.ok_or_else(|| RoomsError::UnsupportedVersion(making.version.clone()))?;
         let now = self.time_of_creation();
         let (create, room_id) = self.create_event(&making, &rules, now)?;

@@ -27,8 +27,8 @@ use tokio::sync::Notify;
 use crate::{
     Redact, Rooms, RoomsError, SendEvent, Transaction,
     rows::{
-        DelayOwnerRow, DelayTxnRow, Delayed, DelayedContentRow, DelayedEndRow, DelayedRow, DueRow,
-        Ending, Outcome,
+        DelayOwnerRow, DelayTxnRow, Delayed, DelayedContentRow, DelayedEndRow, DelayedRow,
+        DelayedStickyRow, DueRow, Ending, Outcome,
     },
     send::{ATTEMPTS_MAX, busy},
     validate,
@@ -69,6 +69,8 @@ pub struct Schedule {
     pub content: Box<RawValue>,
     pub delay_ms: u64,
     pub transaction: Option<Transaction>,
+    /// How long it is to be sticky (MSC4354) from then on, in milliseconds.
+    pub sticky_ms: Option<u64>,
 }
 
 /// What to do with a waiting event.
@@ -167,6 +169,9 @@ impl Rooms {
         }
         write.put_version::<DelayedRow>(part, &id, 1, &delayed);
         write.put::<DelayedContentRow>(part, &id, &request.content.get().to_owned());
+        if let Some(sticky_ms) = request.sticky_ms {
+            write.put::<DelayedStickyRow>(part, &id, &sticky_ms);
+        }
         write.put::<DelayOwnerRow>(self.place_of(&id), &id, &request.sender);
         write.put::<DueRow>(DIRECTORY, &(delayed.due_ms(), id.clone()), &request.sender);
         data.commit(write).await?;
@@ -367,6 +372,7 @@ fn message_of(request: &Schedule) -> SendEvent {
         content: request.content.clone(),
         transaction: None,
         timestamp: None,
+        sticky_ms: None,
     }
 }
 

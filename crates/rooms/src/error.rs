@@ -1,5 +1,6 @@
 use blaupause_accounts::AccountsError;
 use blaupause_data::DataError;
+use blaupause_federation::FederationError;
 use blaupause_graph::Refusal;
 use ruma::{OwnedUserId, RoomVersionId};
 
@@ -33,6 +34,9 @@ pub enum RoomsError {
     /// A parameter has a value that makes no sense.
     #[error("{0}")]
     Invalid(&'static str),
+    /// A field is not there.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
     /// The content of an event does not have the shape that its type prescribes.
     #[error("{0}")]
     BadContent(String),
@@ -42,6 +46,15 @@ pub enum RoomsError {
     /// Rooms of this version cannot be made here.
     #[error("room version {0} is not supported")]
     UnsupportedVersion(RoomVersionId),
+    /// The other server does not know the room's version.
+    #[error("your server does not know room version {0}, which this room has")]
+    IncompatibleVersion(RoomVersionId),
+    /// Whether somebody may come in depends on rooms that this server is not in.
+    #[error("this server cannot tell whether you may join")]
+    CannotAuthoriseJoin,
+    /// Somebody may come in, but nobody of this server has the right to let them.
+    #[error("nobody of this server may let you in")]
+    CannotGrantJoin,
     /// The alias already leads to a room.
     #[error("the room alias is taken")]
     AliasTaken,
@@ -91,6 +104,12 @@ pub enum RoomsError {
     DelayEnded,
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The room has people of servers that ours has nothing to do with.
+    #[error("people of servers are in this room that this server does not federate with: {0}")]
+    MixedRoom(String),
+    /// Another server was needed and of no use.
+    #[error(transparent)]
+    Federation(#[from] FederationError),
     #[error(transparent)]
     Accounts(#[from] AccountsError),
 }

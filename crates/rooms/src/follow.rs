@@ -73,6 +73,8 @@ impl Rooms {
             cursor = *last;
             for (_, change) in &changes {
                 match change {
+                    Change::Swept { room, no } => Box::pin(self.sweep(room, *no)).await?,
+                    Change::GuestsOut { room } => Box::pin(self.send_guests_away(room)).await?,
                     Change::Profile { user } => self.renew_profile(user).await?,
                     Change::Deactivated { user } => {
                         self.forget_delayed_of(user).await?;
@@ -162,7 +164,13 @@ impl Rooms {
 }
 
 fn concerns_rooms(change: &Change) -> bool {
-    matches!(change, Change::Profile { .. } | Change::Deactivated { .. })
+    matches!(
+        change,
+        Change::Profile { .. }
+            | Change::Deactivated { .. }
+            | Change::Swept { .. }
+            | Change::GuestsOut { .. }
+    )
 }
 
 fn set(content: &mut Map<String, Value>, name: &str, value: Option<&String>) {

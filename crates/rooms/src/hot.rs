@@ -7,9 +7,11 @@ use std::{
 };
 
 use blaupause_data::{DataError, Part, rows::RoomHead};
-use blaupause_graph::{EventNo, PageNo, Pdu, StateKeyNo, tree::Pages};
+use blaupause_graph::{AuthGraph, EventNo, PageNo, Pdu, StateKeyNo, rules_of, tree::Pages};
 use lru::LruCache;
-use ruma::{OwnedEventId, events::StateEventType, room_version_rules::RoomVersionRules};
+use ruma::{
+    OwnedEventId, OwnedServerName, events::StateEventType, room_version_rules::RoomVersionRules,
+};
 
 use crate::RoomsError;
 
@@ -17,6 +19,8 @@ use crate::RoomsError;
 const STATE_KEYS_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 /// Pages of the state tree kept of one room; dropped together when there are more.
 const PAGES_MAX: usize = 64;
+/// Servers of one room whose joined users are kept counted.
+const SERVERS_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 /// Newest transactions kept of one room, so that a repeated request finds one that is not yet
 /// durable. More requests than this may be under way; then the batch's precondition tells.
 const TRANSACTIONS_MAX: usize = 64;
@@ -54,12 +58,16 @@ pub(crate) struct RoomHot {
     /// Current state, as far as it was looked up.
     pub state: LruCache<StateName, Known>,
     pub pages: PageBag,
+    /// How many users of a server are joined, as far as it was looked up.
+    pub servers: LruCache<OwnedServerName, u64>,
+    /// Who authorizes whom, up to the newest event; only rooms that fork need it.
+    pub graph: Option<Arc<AuthGraph>>,
     transactions: VecDeque<([u8; 16], OwnedEventId)>,
 }
 
 impl RoomHot {
     pub(crate) fn new(part: Part, version: u64, head: RoomHead) -> Result<Self, RoomsError> {
-        let rules = head.version.rules();
+        let rules = rules_of(&head.version);
         let rules = rules.ok_or_else(|| DataError::Damaged("meta/h: room version".into()))?;
         Ok(Self {
             part,
@@ -68,6 +76,8 @@ impl RoomHot {
             rules,
             state: LruCache::new(STATE_KEYS_MAX),
             pages: PageBag::default(),
+            servers: LruCache::new(SERVERS_MAX),
+            graph: None,
             transactions: VecDeque::new(),
         })
     }

@@ -10,44 +10,65 @@
 //!
 //! Start reading at `send.rs`, then `append.rs`, then `lane.rs`.
 
+mod acl;
 mod aliases;
 mod append;
+mod backfill;
 mod create;
 mod delayed;
 mod directory;
 mod error;
 mod follow;
+mod gather;
+mod guests;
+mod hear;
 mod hot;
+mod import;
+mod intake;
 mod joined;
 mod lane;
 mod load;
+mod member_event;
 mod member_rows;
 mod membership;
 mod mutual;
 mod notices;
+mod outliers;
 mod profiles;
 mod read;
 mod receipts;
 mod redact;
 mod relates;
 mod relations;
+mod remote;
+mod remote_append;
 mod report;
+mod resident;
 mod restricted;
 pub mod rows;
 mod search;
 mod send;
+mod serve;
 mod settings;
 mod spaces;
+mod stage;
+mod state_tree;
+mod sticky;
 mod stripped;
 mod summary;
+mod tell;
+#[cfg(test)]
+mod tests;
 mod typing;
 mod upgrade;
 mod validate;
+mod verify;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
 use blaupause_accounts::Accounts;
 use blaupause_data::Data;
+use blaupause_federation::Federation;
 
 pub use aliases::ResolvedAlias;
 pub use create::{CreateRoom, InitialState, Preset};
@@ -64,12 +85,17 @@ pub use read::{
 pub use receipts::{NewReceipt, ReadUpTo, ReceiptContent, ReceiptEntry};
 pub use redact::Redact;
 pub use relations::{Relations, RelationsQuery, Threads, ThreadsQuery};
+pub use remote::Invited;
 pub use report::{Report, Reported};
+pub use resident::{HandedOver, Handshake, JoinedState, Template, TemplateQuery};
 pub use rows::ReceiptKind;
 pub use search::{SearchQuery, SearchResult, SearchResults};
 pub use send::{SendEvent, SendState, Transaction};
+pub use serve::{Gap, ServerAccess, SpaceForServer, StateAt, StateIdsAt};
 pub use settings::{SUPPORTED_VERSIONS, Settings};
 pub use spaces::{Hierarchy, HierarchyQuery};
+pub use stage::Staged;
+pub use sticky::{StickyPage, StickyQuery};
 pub use upgrade::UpgradeRoom;
 
 /// Rooms of this server. Cheap to clone.
@@ -79,14 +105,20 @@ pub struct Rooms(Arc<Inner>);
 struct Inner {
     data: Data,
     accounts: Accounts,
+    federation: Federation,
     settings: Settings,
     lanes: lane::Lanes,
     typing: typing::Typing,
+    inbox: intake::Inbox,
     key_numbers: read::KeyNumbers,
     families: read::Families,
     summaries: summary::SummaryCache,
+    remote_spaces: spaces::RemoteSpaces,
     joined: joined::JoinedCache,
     clockwork: delayed::Clockwork,
+    /// Rooms that somebody is about to come into through other servers.
+    flights: remote::Flights,
+    sticky: sticky::StickyRooms,
     /// For whoever looks whether there is a room for notices, and makes one.
     notice_turn: tokio::sync::Mutex<()>,
     /// When a room was last created, in milliseconds since the Unix epoch.
@@ -94,22 +126,27 @@ struct Inner {
 }
 
 impl Rooms {
-    /// The domain over its stored data and the people in it.
-    pub fn new(data: Data, accounts: Accounts, settings: Settings) -> Self {
+    /// The domain over its stored data, the people in it, and the other servers.
+    pub fn new(data: Data, accounts: Accounts, federation: Federation, settings: Settings) -> Self {
         data.follow_log(follow::FOLLOWER);
         let lanes = lane::Lanes::new();
         let typing = typing::Typing::default();
         let rooms = Self(Arc::new(Inner {
             data,
             accounts,
+            federation,
             settings,
             lanes,
             typing,
+            inbox: intake::Inbox::default(),
             key_numbers: read::KeyNumbers::default(),
             families: read::Families::default(),
             summaries: summary::SummaryCache::default(),
+            remote_spaces: spaces::RemoteSpaces::default(),
             joined: joined::JoinedCache::default(),
             clockwork: delayed::Clockwork::default(),
+            flights: remote::Flights::default(),
+            sticky: sticky::StickyRooms::default(),
             notice_turn: tokio::sync::Mutex::default(),
             last_creation: AtomicU64::new(0),
         }));
@@ -138,8 +175,17 @@ impl Rooms {
         &self.0.accounts
     }
 
+    /// The other servers.
+    pub fn federation(&self) -> &Federation {
+        &self.0.federation
+    }
+
     pub(crate) fn lanes(&self) -> &lane::Lanes {
         &self.0.lanes
+    }
+
+    pub(crate) fn inbox(&self) -> &intake::Inbox {
+        &self.0.inbox
     }
 
     pub(crate) fn typists(&self) -> &typing::Typing {
@@ -150,12 +196,24 @@ impl Rooms {
         &self.0.summaries
     }
 
+    pub(crate) fn remote_spaces(&self) -> &spaces::RemoteSpaces {
+        &self.0.remote_spaces
+    }
+
     pub(crate) fn joined_cache(&self) -> &joined::JoinedCache {
         &self.0.joined
     }
 
+    pub(crate) fn flights(&self) -> &remote::Flights {
+        &self.0.flights
+    }
+
     pub(crate) fn clockwork(&self) -> &delayed::Clockwork {
         &self.0.clockwork
+    }
+
+    pub(crate) fn sticky_memory(&self) -> &sticky::StickyRooms {
+        &self.0.sticky
     }
 
     pub(crate) fn notice_turn(&self) -> &tokio::sync::Mutex<()> {

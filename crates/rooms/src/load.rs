@@ -1,14 +1,14 @@
 //! From the store into memory: heads, current state, state pages.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use blaupause_data::{
-    DataError, Event, Found, Part, ReadSet,
-    rows::{CurrentRow, HeadRow, PageRow, RoomHead, StateKeyNoRow},
+    DataError, Event, Found, Part,
+    rows::{CurrentRow, HeadRow, RoomHead, RoomServerRow, StateKeyNoRow},
 };
-use blaupause_graph::{EventNo, Pdu, StateKeyNo, StateRoot, Step, tree};
+use blaupause_graph::{EventNo, Pdu, StateKeyNo, StateRoot, rules_of};
 use ruma::{
-    OwnedEventId, OwnedUserId, RoomId,
+    OwnedEventId, OwnedServerName, OwnedUserId, RoomId, UserId,
     events::{
         StateEventType,
         room::power_levels::{RoomPowerLevels, RoomPowerLevelsEventContent},
@@ -19,13 +19,10 @@ use ruma::{
 
 use crate::{
     Rooms, RoomsError,
-    hot::{Known, PageBag, RoomHot, StateName},
+    hot::{Known, RoomHot, StateName},
     lane::Lane,
     rows::EventTxnRow,
 };
-
-/// Reads that one look into a state tree may need: its height, and one to spare.
-const WAVES_MAX: usize = 8;
 
 impl Rooms {
     /// What a room is now; `None` if this server does not know it. May lag behind batches that
@@ -132,7 +129,7 @@ impl Rooms {
     ) -> Result<Option<RoomPowerLevels>, RoomsError> {
         let Some(create) = create else { return Ok(None) };
         let version = create.content_as::<CreateContent>().and_then(|content| content.room_version);
-        let Some(rules) = version.unwrap_or(ruma::RoomVersionId::V1).rules() else {
+        let Some(rules) = rules_of(&version.unwrap_or(ruma::RoomVersionId::V1)) else {
             return Ok(None);
         };
         let create = pdu_of(&create, &rules)?;
@@ -192,7 +189,16 @@ impl Rooms {
         if absent.is_empty() {
             return Ok(());
         }
-        let known = self.current_numbers(&absent).await?;
+        // Whose membership is looked up is perhaps about to change it: one round trip for both.
+        let servers = uncounted_servers(hot, &absent);
+        let (data, part) = (self.data(), hot.part);
+        let counts = data.get_many::<RoomServerRow>(servers.iter().map(|server| (part, server)));
+        let both = async { tokio::join!(self.current_numbers(&absent), counts) };
+        let (known, counts) = data.in_waves(Box::pin(both)).await;
+        let (known, counts) = (known?, counts?);
+        for (server, count) in servers.into_iter().zip(counts) {
+            hot.servers.put(server, count.map_or(0, |row| row.value));
+        }
         let numbers: Vec<_> =
             known.iter().filter_map(|(_, event)| Some((hot.part, (*event)?))).collect();
         let mut events = self.data().events(&numbers).await?.into_iter();
@@ -210,37 +216,6 @@ impl Rooms {
         Ok(())
     }
 
-    /// A state with one key changed. `new` holds pages that are not stored yet.
-    pub(crate) async fn set_state(
-        &self,
-        hot: &RoomHot,
-        head: &RoomHead,
-        new: &mut PageBag,
-        change: (StateKeyNo, EventNo),
-    ) -> Result<tree::Written, RoomsError> {
-        let change = [(change.0, Some(change.1))];
-        for _ in 0..WAVES_MAX {
-            let need = match tree::set(head.state, &change, head.next_page, new)? {
-                Step::Done(written) => return Ok(written),
-                Step::Need(need) => need.pages,
-            };
-            let (mut want, mut slots) = (ReadSet::new(), BTreeMap::new());
-            for no in need {
-                match hot.pages.0.get(&no) {
-                    Some(page) => drop(new.0.insert(no, Arc::clone(page))),
-                    None => drop(slots.insert(no, want.get::<PageRow>(hot.part, &no))),
-                }
-            }
-            let got = want.run(self.data()).await?;
-            for (no, slot) in slots {
-                let page = got.one(slot)?;
-                let page = page.ok_or_else(|| DataError::Damaged("state/p: absent".into()))?;
-                new.0.insert(no, Arc::new(page.value));
-            }
-        }
-        Err(DataError::Damaged("state/p: tree too high".into()).into())
-    }
-
     /// Number of an event of a room.
     pub(crate) async fn event_no(
         &self,
@@ -251,6 +226,17 @@ impl Rooms {
         let row = self.data().get::<blaupause_data::rows::EventNoRow>(room, &hash).await?;
         Ok(row.map(|row| row.value))
     }
+}
+
+/// Servers of the people whose membership is looked up, as far as their users are not counted.
+fn uncounted_servers(hot: &mut RoomHot, names: &[(Part, StateName)]) -> Vec<OwnedServerName> {
+    let members = names.iter().filter(|(_, (kind, _))| *kind == StateEventType::RoomMember);
+    let users = members.filter_map(|(_, (_, key))| <&UserId>::try_from(key.as_str()).ok());
+    let mut servers: Vec<_> = users.map(|user| user.server_name().to_owned()).collect();
+    servers.sort();
+    servers.dedup();
+    servers.retain(|server| hot.servers.get(server).is_none());
+    servers
 }
 
 #[derive(serde::Deserialize)]

@@ -2,7 +2,7 @@
 
 use blaupause_data::{
     Change, Member,
-    rows::{MemberRow, RoomHead, RoomMember, UserRoom, UserRoomRow},
+    rows::{MemberRow, RoomHead, RoomMember, RoomServerRow, UserRoom, UserRoomRow},
 };
 use blaupause_graph::{EventNo, Pdu};
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
@@ -53,39 +53,52 @@ impl Membership {
 }
 
 impl Appending<'_> {
-    /// Write what the event of a member changes. `before`: the member's event until now.
+    /// Write what the event of a member changes in the current state. `before`: the member's event
+    /// until now; `after`: the one from now on.
     pub(crate) async fn write_member(
         &mut self,
-        pdu: &Pdu,
-        no: EventNo,
+        user_id: &str,
         before: Option<&Pdu>,
+        after: Option<(EventNo, &Pdu)>,
     ) -> Result<(), RoomsError> {
-        let Some(Ok(user_id)) = pdu.state_key().map(OwnedUserId::try_from) else { return Ok(()) };
-        let (now, before) = (Membership::of(pdu), before.map(Membership::of));
+        let Ok(user_id) = OwnedUserId::try_from(user_id) else { return Ok(()) };
+        let was = before.map(|pdu| Membership::of(pdu).member);
+        let now = after.map(|(_, pdu)| Membership::of(pdu));
+        let is = now.as_ref().map(|now| now.member);
         let data = self.rooms.data();
         let (part, user) = (self.part(), data.parts().user(&user_id));
-        if let Some(before) = &before {
-            count(&mut self.head, before.member, |count| count.saturating_sub(1));
-            if before.member != now.member {
-                self.write.del::<MemberRow>(part, &(before.member as u8, user));
+        if let Some(was) = was {
+            count(&mut self.head, was, |count| count.saturating_sub(1));
+            if is != Some(was) {
+                self.write.del::<MemberRow>(part, &(was as u8, user));
             }
         }
-        count(&mut self.head, now.member, |count| count + 1);
-        let row = RoomMember {
-            user_id: user_id.clone(),
-            no,
-            display_name: now.display_name,
-            avatar_url: now.avatar_url,
-        };
-        self.write.put::<MemberRow>(part, &(now.member as u8, user), &row);
+        if let (Some(now), Some((no, _))) = (now, after) {
+            count(&mut self.head, now.member, |count| count + 1);
+            let row = RoomMember {
+                user_id: user_id.clone(),
+                no,
+                display_name: now.display_name,
+                avatar_url: now.avatar_url,
+            };
+            self.write.put::<MemberRow>(part, &(now.member as u8, user), &row);
+        }
+        self.count_server(&user_id, was == Some(Member::Join), is == Some(Member::Join)).await?;
         if !data.is_local(&user_id) {
             return Ok(());
         }
-        let row = self.user_room(pdu, &user_id, no, now.member, before.is_some()).await?;
+        let row = match after {
+            Some((no, pdu)) => self.user_room(pdu, &user_id, no, was.is_some()).await?,
+            None => match self.user_room_without(&user_id).await? {
+                Some(row) => row,
+                None => return Ok(()),
+            },
+        };
         self.write.put::<UserRoomRow>(user, &part, &row);
+        let membership = row.membership;
         self.user_rooms.insert(user_id.clone(), row);
         let room = self.head.room_id.clone();
-        self.write.change(&Change::Membership { user: user_id, room, membership: now.member });
+        self.write.change(&Change::Membership { user: user_id, room, membership });
         Ok(())
     }
 
@@ -95,9 +108,9 @@ impl Appending<'_> {
         pdu: &Pdu,
         user_id: &UserId,
         no: EventNo,
-        membership: Member,
         was_known: bool,
     ) -> Result<UserRoom, RoomsError> {
+        let membership = Membership::of(pdu).member;
         let stripped = match membership {
             Member::Invite | Member::Knock => self.stripped_for(pdu).await?,
             _ => Vec::new(),
@@ -124,6 +137,65 @@ impl Appending<'_> {
             row.forgotten = old.forgotten && gone(membership) && gone(old.membership);
         }
         Ok(row)
+    }
+
+    /// The room as a user sees it who, as it turns out, never was in it: branches were merged, and
+    /// the one that let them in did not have the right to.
+    async fn user_room_without(&self, user_id: &UserId) -> Result<Option<UserRoom>, RoomsError> {
+        let old = self.rooms.data().membership(user_id, &self.head.room_id).await?;
+        Ok(old.map(|old| UserRoom {
+            membership: Member::Leave,
+            entered: None,
+            no: None,
+            stripped: Vec::new(),
+            ..old.value
+        }))
+    }
+
+    /// Count a user of a server in or out.
+    async fn count_server(
+        &mut self,
+        user_id: &UserId,
+        was_joined: bool,
+        is_joined: bool,
+    ) -> Result<(), RoomsError> {
+        if was_joined == is_joined {
+            return Ok(());
+        }
+        let server = user_id.server_name().to_owned();
+        let (part, is_new) = (self.part(), self.hot.version == 0);
+        let known = self.hot.servers.get(&server).copied();
+        let count = match (self.servers.get(&server), known) {
+            (Some(count), _) => *count,
+            (None, Some(known)) => (known, known),
+            (None, None) if is_new => (0, 0),
+            (None, None) => {
+                let row = self.rooms.data().get::<RoomServerRow>(part, &server).await?;
+                let stored = row.map_or(0, |row| row.value);
+                (stored, stored)
+            }
+        };
+        let (was, now) = count;
+        let now = if is_joined { now + 1 } else { now.saturating_sub(1) };
+        self.servers.insert(server, (was, now));
+        Ok(())
+    }
+
+    /// The counts of the batch: absolute numbers, so written once, in its last piece.
+    pub(crate) fn write_servers(&mut self) {
+        let part = self.part();
+        let mut came_or_went = false;
+        for (server, (was, now)) in std::mem::take(&mut self.servers) {
+            match now {
+                0 => self.write.del::<RoomServerRow>(part, &server),
+                now => self.write.put::<RoomServerRow>(part, &server, &now),
+            }
+            came_or_went |= (was == 0) != (now == 0);
+            self.hot.servers.put(server, now);
+        }
+        if came_or_went {
+            self.write.change(&Change::Servers { room: self.head.room_id.clone() });
+        }
     }
 }
 

@@ -6,16 +6,16 @@
 use std::collections::BTreeSet;
 
 use blaupause_data::{Change, Member, Write, rows::UserRoomRow};
-use blaupause_graph::Draft;
+use blaupause_graph::{Draft, Pdu};
 use ruma::{
-    OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
+    OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, UserId,
     events::{StateEventType, TimelineEventType},
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
     Rooms, RoomsError, SendState, append::Appending, member_rows::Membership,
-    profiles::add_profile, validate,
+    profiles::add_profile, redact::REDACT_EVENTS, validate,
 };
 
 /// What is to become of a person's membership.
@@ -39,8 +39,14 @@ pub struct ChangeMembership {
     pub target: OwnedUserId,
     pub action: MembershipAction,
     pub reason: Option<String>,
+    /// With a kick or ban: what the person said goes, too (MSC4293).
+    pub redact_events: bool,
     /// A guest comes in only where the room allows guests.
     pub as_guest: bool,
+    /// An invitation to a direct chat.
+    pub is_direct: bool,
+    /// Servers through which a room can be reached that this server is not in.
+    pub via: Vec<OwnedServerName>,
 }
 
 impl MembershipAction {
@@ -81,7 +87,7 @@ impl ChangeMembership {
     /// Somebody's own doing.
     pub fn own(room: OwnedRoomId, user: OwnedUserId, action: MembershipAction) -> Self {
         let (sender, target) = (user.clone(), user);
-        Self { room, sender, target, action, reason: None, as_guest: false }
+        Self::of(room, sender, target, action)
     }
 
     /// Somebody does something to another person.
@@ -91,7 +97,19 @@ impl ChangeMembership {
         target: OwnedUserId,
         action: MembershipAction,
     ) -> Self {
-        Self { room, sender, target, action, reason: None, as_guest: false }
+        let redact_events = false;
+        let (reason, via) = (None, Vec::new());
+        Self {
+            room,
+            sender,
+            target,
+            action,
+            reason,
+            redact_events,
+            as_guest: false,
+            is_direct: false,
+            via,
+        }
     }
 
     /// With a reason that everybody in the room can read.
@@ -104,15 +122,34 @@ impl ChangeMembership {
 
 impl Rooms {
     /// Change a membership. Nothing happens if it already is as wished. Durable when this
-    /// returns.
+    /// returns. Other servers are asked where it needs them, and what they began goes on even if
+    /// the caller does not wait.
     ///
     /// # Errors
     /// [`RoomsError::RoomUnknown`], [`RoomsError::NotJoined`], [`RoomsError::Forbidden`],
-    /// [`RoomsError::InviteBlocked`], [`RoomsError::Refused`] by the rules of the room.
+    /// [`RoomsError::InviteBlocked`], [`RoomsError::Refused`] by the rules of the room,
+    /// [`RoomsError::Federation`] if another server was of no use.
     pub async fn change_membership(&self, change: &ChangeMembership) -> Result<(), RoomsError> {
+        if self.needs_others(change).await? {
+            return self.change_with_others(change).await;
+        }
+        match self.change_here(change).await {
+            // Somebody of another server may let them in.
+            Err(RoomsError::CannotGrantJoin) if self.federation().is_on() => {
+                self.join_by_others_leave(change).await
+            }
+            done => done,
+        }
+    }
+
+    /// Change a membership in a room that this server is in.
+    pub(crate) async fn change_here(&self, change: &ChangeMembership) -> Result<(), RoomsError> {
         let mut content = self.member_content(change).await?;
         if let Some(reason) = &change.reason {
             content.insert("reason".to_owned(), json!(reason));
+        }
+        if change.redact_events {
+            content.insert(REDACT_EVENTS.to_owned(), json!(true));
         }
         let done = self.in_turn(|| {
             Box::pin(async {
@@ -207,6 +244,10 @@ impl Rooms {
             "invite" if given.contains_key("third_party_invite") => {
                 return Err(RoomsError::ThirdPartyInvite);
             }
+            "invite" if !self.data().is_local(&target) => {
+                let draft = self.member_draft(&request.room, &request.sender, &target, &given)?;
+                return self.invite_with(&target, draft).await;
+            }
             "invite" => {
                 let invited = BTreeSet::from([target.to_owned()]);
                 self.invitations(&request.sender, &invited, false).await?;
@@ -215,6 +256,10 @@ impl Rooms {
                 add_profile(&mut given, &self.profile(&target).await?);
             }
             _ => {}
+        }
+        // What is known of a room that others are in and we are not may be long past.
+        if self.is_outside(&request.room).await? {
+            return Err(RoomsError::RoomUnknown);
         }
         self.in_turn(|| {
             Box::pin(async {
@@ -297,15 +342,18 @@ impl Appending<'_> {
         Ok(self.state(&name.0, &name.1).map(|pdu| Membership::of(&pdu).member))
     }
 
-    async fn admits_guests(&mut self) -> Result<bool, RoomsError> {
-        #[derive(serde::Deserialize)]
-        struct Content {
-            guest_access: String,
-        }
+    pub(crate) async fn admits_guests(&mut self) -> Result<bool, RoomsError> {
         let name = (StateEventType::RoomGuestAccess, String::new());
         self.look_up(std::slice::from_ref(&name)).await?;
-        let content = self.state(&name.0, &name.1);
-        let content = content.and_then(|pdu| pdu.content_as::<Content>().ok());
-        Ok(content.is_some_and(|content| content.guest_access == "can_join"))
+        Ok(self.state(&name.0, &name.1).is_some_and(|pdu| admits_guests(&pdu)))
     }
+}
+
+/// Whether a `m.room.guest_access` event lets guests in.
+pub(crate) fn admits_guests(pdu: &Pdu) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Content {
+        guest_access: String,
+    }
+    pdu.content_as::<Content>().is_ok_and(|content| content.guest_access == "can_join")
 }

@@ -71,14 +71,23 @@ impl Rooms {
                     state_key,
                     content,
                     timestamp: None,
+                    sticky_ms: None,
                 })
                 .await
             }
             None => {
                 let kind = TimelineEventType::from(notice.kind);
                 let (content, transaction) = (notice.content, notice.transaction);
-                self.send(SendEvent { room, sender, kind, content, transaction, timestamp: None })
-                    .await
+                self.send(SendEvent {
+                    room,
+                    sender,
+                    kind,
+                    content,
+                    transaction,
+                    timestamp: None,
+                    sticky_ms: None,
+                })
+                .await
             }
         }
     }

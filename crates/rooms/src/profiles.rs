@@ -54,7 +54,7 @@ impl Rooms {
     ) -> Result<Vec<(OwnedUserId, Value)>, RoomsError> {
         let data = self.data();
         if !users.iter().all(|user| data.is_local(user)) {
-            return Err(RoomsError::Forbidden("people of other servers cannot be invited yet"));
+            return Err(RoomsError::Forbidden("people of other servers are invited one by one"));
         }
         let mut want = ReadSet::new();
         let slots: Vec<_> = users

@@ -37,6 +37,7 @@ pub(crate) use messages::page_limit;
 pub(crate) use names::KeyNumbers;
 pub(crate) use summary::Memberships;
 pub(crate) use token::parse as parse_gap;
+pub(crate) use visibility::{membership_in, visibility_in};
 
 /// Who reads. What they may see and what is theirs depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -184,7 +184,11 @@ fn relation_of(event: &Event) -> Option<(String, OwnedEventId)> {
 
 impl Rooms {
     /// One read, one batch; no batch if nothing moves.
-    async fn move_receipts(&self, room: &RoomId, moves: &[Receipt]) -> Result<(), RoomsError> {
+    pub(crate) async fn move_receipts(
+        &self,
+        room: &RoomId,
+        moves: &[Receipt],
+    ) -> Result<(), RoomsError> {
         let data = self.data();
         let part = data.parts().room(room);
         let keys: Vec<_> = moves.iter().map(|receipt| key(data, receipt)).collect();

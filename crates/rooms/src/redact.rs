@@ -1,6 +1,7 @@
 //! Content is taken away, for good: the stored event is replaced by its redacted form.
 
 mod related;
+mod sweep;
 
 use std::sync::Arc;
 
@@ -25,9 +26,12 @@ use crate::{
     member_rows::Membership,
     relates::{THREAD, relation_in},
     rows::{ThreadReplyRow, TxnRow},
+    search::has_text,
     send::{ATTEMPTS_MAX, Attempt, busy},
     validate,
 };
+
+pub(crate) use sweep::FIELD as REDACT_EVENTS;
 
 /// Somebody wants the content of an event gone.
 #[derive(Clone, Debug)]
@@ -120,7 +124,8 @@ impl Rooms {
         let redaction = batch.push(redaction_draft(self, request)?).await?;
         let pdu = pdu_of(&target, &batch.hot.rules)?;
         batch.may_redact(&redaction, &pdu).await?;
-        batch.take_content(&target, &pdu).await?;
+        let by = batch.last_no();
+        batch.take_content(&target, &pdu, by).await?;
         let event = redaction.event_id().to_owned();
         if let (Some(key), Some(txn)) = (key, &request.transaction) {
             batch.write_transaction(key, txn, &event);
@@ -162,11 +167,18 @@ fn redaction_draft(rooms: &Rooms, request: &Redact) -> Result<Draft, RoomsError>
 const NEVER_REDACTED: [StateEventType; 3] =
     [StateEventType::RoomCreate, StateEventType::RoomServerAcl, StateEventType::RoomEncryption];
 
+/// Whether an event keeps its content whoever redacts it.
+pub(crate) fn never_redacted(pdu: &Pdu) -> bool {
+    pdu.state_name().is_some_and(|(kind, _)| NEVER_REDACTED.contains(&kind))
+}
+
+fn is_kept(kind: &str) -> bool {
+    NEVER_REDACTED.contains(&StateEventType::from(kind))
+}
+
 impl Appending<'_> {
     async fn may_redact(&mut self, redaction: &Pdu, target: &Pdu) -> Result<(), RoomsError> {
-        if let Some((kind, _)) = target.state_name()
-            && NEVER_REDACTED.contains(&kind)
-        {
+        if never_redacted(target) {
             return Err(RoomsError::Forbidden("this event cannot be redacted"));
         }
         if redaction.sender() == target.sender() {
@@ -194,7 +206,12 @@ impl Appending<'_> {
     }
 
     /// Replace the stored event by its redacted form, and undo what its content had brought.
-    async fn take_content(&mut self, target: &Arc<Event>, pdu: &Pdu) -> Result<(), RoomsError> {
+    pub(crate) async fn take_content(
+        &mut self,
+        target: &Arc<Event>,
+        pdu: &Pdu,
+        by: EventNo,
+    ) -> Result<(), RoomsError> {
         if target.stored.redacted_by.is_some() {
             return Ok(());
         }
@@ -203,9 +220,12 @@ impl Appending<'_> {
         let mut stored = target.stored.clone();
         // The row gets a new position with this batch; the event keeps its place.
         stored.place = target.place;
-        stored.redacted_by = Some(self.last_no());
+        stored.redacted_by = Some(by);
         stored.pdu = redacted.json().to_owned();
         self.write.put::<EventRow>(part, &no, &stored);
+        if has_text(&target.kind) {
+            Rooms::unindex(&mut self.write, part, no);
+        }
         if let (Some((rel_type, id)), Some(place)) = (relation_in(pdu.content()), target.place)
             && pdu.state_key().is_none()
             && let Some(related) = self.rooms.event_no(part, &id).await?

@@ -40,50 +40,51 @@ impl Appending<'_> {
     ///
     /// # Errors
     /// [`RoomsError::Forbidden`] if the person is in none of the rooms whose members are let in,
-    /// or nobody of this server may invite.
+    /// [`RoomsError::CannotGrantJoin`] if nobody of this server may invite.
     pub(crate) async fn authorising_user(
         &mut self,
         user: &UserId,
     ) -> Result<Option<OwnedUserId>, RoomsError> {
-        if !self.hot.rules.authorization.restricted_join_rule {
-            return Ok(None);
-        }
-        let name = (StateEventType::RoomJoinRules, String::new());
-        self.look_up(std::slice::from_ref(&name)).await?;
-        let rules = self.state(&name.0, "").and_then(|pdu| pdu.content_as::<JoinRules>().ok());
-        let Some(rules) = rules.filter(|rules| is_restricted(&rules.join_rule)) else {
-            return Ok(None);
-        };
-        if !self.is_in_allowed_room(user, rules.allow).await? {
+        let Some(rooms) = self.allowed_rooms().await? else { return Ok(None) };
+        if !self.is_in_one_of(user, &rooms).await? {
             return Err(RoomsError::Forbidden(
                 "you are in none of the rooms whose members may join this one",
             ));
         }
         match self.local_inviter().await? {
             Some(by) => Ok(Some(by)),
-            None => Err(RoomsError::Forbidden("nobody of this server may let you in")),
+            None => Err(RoomsError::CannotGrantJoin),
         }
     }
 
-    async fn is_in_allowed_room(
-        &self,
-        user: &UserId,
-        allow: Vec<serde_json::Value>,
-    ) -> Result<bool, RoomsError> {
+    /// The rooms whose members are let in; `None` if the join rule is another one.
+    pub(crate) async fn allowed_rooms(&mut self) -> Result<Option<Vec<OwnedRoomId>>, RoomsError> {
+        if !self.hot.rules.authorization.restricted_join_rule {
+            return Ok(None);
+        }
+        let name = (StateEventType::RoomJoinRules, String::new());
+        self.look_up(std::slice::from_ref(&name)).await?;
+        let rules = self.state(&name.0, "").and_then(|pdu| pdu.content_as::<JoinRules>().ok());
+        let rules = rules.filter(|rules| is_restricted(&rules.join_rule));
+        let rooms = rules.map(|rules| {
+            let rules = rules.allow.into_iter();
+            let rooms = rules.filter_map(|rule| serde_json::from_value::<AllowRule>(rule).ok());
+            let rooms = rooms.filter(|rule| rule.kind == "m.room_membership");
+            rooms.take(ALLOWED_ROOMS_MAX).map(|rule| rule.room_id).collect()
+        });
+        Ok(rooms)
+    }
+
+    async fn is_in_one_of(&self, user: &UserId, rooms: &[OwnedRoomId]) -> Result<bool, RoomsError> {
         let data = self.rooms.data();
         let home = data.parts().user(user);
-        let rooms = allow
-            .into_iter()
-            .filter_map(|rule| serde_json::from_value::<AllowRule>(rule).ok())
-            .filter(|rule| rule.kind == "m.room_membership")
-            .take(ALLOWED_ROOMS_MAX);
-        let parts: Vec<_> = rooms.map(|rule| data.parts().room(&rule.room_id)).collect();
+        let parts: Vec<_> = rooms.iter().map(|room| data.parts().room(room)).collect();
         let rows = data.get_many::<UserRoomRow>(parts.iter().map(|part| (home, part))).await?;
         Ok(rows.into_iter().flatten().any(|row| row.membership == Member::Join))
     }
 
     /// A joined user of this server who may invite.
-    async fn local_inviter(&mut self) -> Result<Option<OwnedUserId>, RoomsError> {
+    pub(crate) async fn local_inviter(&mut self) -> Result<Option<OwnedUserId>, RoomsError> {
         let powers = [
             (StateEventType::RoomCreate, String::new()),
             (StateEventType::RoomPowerLevels, String::new()),

@@ -2,13 +2,27 @@
 
 use blaupause_data::{Part, Place, StreamPos, row};
 use blaupause_graph::EventNo;
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomVersionId};
 use serde::{Deserialize, Serialize};
 
 row! {
     /// The event that a transaction made: a second request with the same id gets the same event.
     /// The key is [`blaupause_data::Parts::hash16`] over user, device and transaction.
     pub TxnRow: Idx b'x' Plain, [u8; 16] => OwnedEventId
+}
+
+row! {
+    /// The index of what was said in a room, in pages of events that follow each other.
+    pub SearchPageRow: Seq b'w' Plain, u32 => SearchPage
+}
+
+/// See [`SearchPageRow`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchPage {
+    /// The number of the first event that the page does not know yet.
+    pub upto: u32,
+    /// The words, and in which events they stand: see `search/words.rs`.
+    pub text: String,
 }
 
 row! {
@@ -171,6 +185,11 @@ row! {
 }
 
 row! {
+    /// How long a delayed event is to be sticky, in milliseconds; none if it is not.
+    pub DelayedStickyRow: Usr b'Z' Plain, String => u64
+}
+
+row! {
     /// Delayed events that no longer wait, for a while.
     pub DelayedEndRow: Usr b'z' Plain, String => (Delayed, Ending)
 }
@@ -224,4 +243,72 @@ row! {
 row! {
     /// The delay that an event waited for: its sender is told.
     pub EventDelayRow: Idx b'Y' Plain, EventNo => String
+}
+
+row! {
+    /// Sticky events (MSC4354) in the order in which they came. What has ended is removed when the
+    /// next one comes.
+    pub StickyEventRow: Seq b'S' Plain, Place => StickyEvent
+}
+
+/// See [`StickyEventRow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StickyEvent {
+    pub no: EventNo,
+    /// Milliseconds since the Unix epoch.
+    pub until_ms: u64,
+}
+
+row! {
+    /// Rooms with sticky events, and when the last of them ends (milliseconds since the Unix
+    /// epoch); the partition is [`blaupause_data::DIRECTORY`].
+    pub StickyRoomRow: Idx b's' Plain, OwnedRoomId => u64
+}
+
+row! {
+    /// Events that other servers sent and that wait for their turn: position of the batch that
+    /// took them in, index in it.
+    pub InboxRow: Box b'i' Plain, (StreamPos, u16) => Waiting
+}
+
+/// See [`InboxRow`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Who sent it.
+    pub origin: OwnedServerName,
+    /// The event as it came: its shape is right, its signatures nobody has checked.
+    pub pdu: String,
+    /// When it came, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+}
+
+row! {
+    /// Rooms with events in their inbox, or that had some lately; the partition is
+    /// [`blaupause_data::DIRECTORY`].
+    pub InboxRoomRow: Box b'I' Plain, OwnedRoomId => ()
+}
+
+row! {
+    /// Events that relate to an event which is not here yet, or redact it: hash of its id
+    /// ([`blaupause_data::Parts::hash16`]), number of the event that points at it.
+    pub LateRow: Idx b'W' Plain, ([u8; 16], EventNo) => ()
+}
+
+row! {
+    /// Where an invitation or knock of a local user comes from whose room this server is not in.
+    pub OutsideRow: Mem b'o' Plain, Part => Outside
+}
+
+/// See [`OutsideRow`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// The full name: two names could have one partition.
+    pub room_id: OwnedRoomId,
+    /// The invitation, or the knock.
+    pub event_id: OwnedEventId,
+    pub version: RoomVersionId,
+    /// Servers that are in the room.
+    pub via: Vec<OwnedServerName>,
+    /// The event with which the user left the room when this server was in it.
+    pub left: Option<EventNo>,
 }

@@ -1,18 +1,24 @@
 //! `POST /search`: messages that contain some words (client-server API, "Server side search").
 //!
-//! There is no index: the newest events of the user's rooms are looked through. What is older than
-//! [`EVENTS_MAX`] events (over all rooms searched), or than [`ROOM_EVENTS_MAX`] in one room, is not
-//! found, nor is anything in encrypted rooms.
+//! Words are looked up in an index that searching itself builds (`search/index.rs`); what may fit
+//! is read, the newest first, until there are [`HITS_MAX`] hits. Nothing in encrypted rooms is
+//! found.
+
+mod index;
+mod words;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use blaupause_data::{Event, Member, Order, Part, ReadSet, rows::TimelineRow, try_together};
+use blaupause_data::{Event, Member, try_together};
+use blaupause_graph::EventNo;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, api::client::filter::RoomEventFilter};
-use serde::Deserialize;
 use serde_json::value::RawValue;
+
+pub(crate) use self::words::has_text;
+use self::{index::Budget, words::rank};
 
 use crate::{
     Rooms, RoomsError,
@@ -20,13 +26,15 @@ use crate::{
 };
 
 /// Rooms that are searched: those with the newest changes of the user's membership first.
-const ROOMS_MAX: usize = 200;
-/// Newest events of a room that are looked through.
-const ROOM_EVENTS_MAX: u32 = 2_000;
-/// Events that are looked through in all.
-const EVENTS_MAX: usize = 20_000;
+const ROOMS_MAX: usize = 1_000;
+/// Rooms whose index is read side by side: each may take some megabytes meanwhile.
+const ROOMS_AT_ONCE: usize = 16;
 /// Events that are read in one go.
 const STEP_EVENTS: usize = 1_000;
+/// Events of a room that are read in one go, at least.
+const ROOM_STEP_MIN: usize = 50;
+/// Events that one search reads in all.
+const LOOKED_MAX: usize = 20_000;
 /// Hits that are kept; the count says no more than this.
 const HITS_MAX: usize = 1_000;
 /// Hits of a page when the client does not say.
@@ -117,6 +125,7 @@ impl Rooms {
         })
     }
 
+    /// Hits, from every room its newest, until there are enough.
     async fn hits(
         &self,
         reader: &Reader,
@@ -124,27 +133,60 @@ impl Rooms {
         words: &[String],
     ) -> Result<Vec<Hit>, RoomsError> {
         let rooms = self.searched(reader, query).await?;
-        let numbers = self.newest(&rooms).await?;
-        let mut hits = Vec::new();
-        let mut by_room: BTreeMap<usize, Vec<(usize, Arc<Event>)>> = BTreeMap::new();
-        for step in numbers.chunks(STEP_EVENTS) {
-            let wanted: Vec<_> = step.iter().map(|(_, key)| *key).collect();
-            let events = self.data().events(&wanted).await?;
-            for ((room, _), event) in step.iter().zip(events) {
-                let Some(event) = event else { continue };
-                let rank = rank(&event, &query.keys, words);
-                if rank > 0 && filter::event_passes(&query.filter, &event) {
-                    by_room.entry(*room).or_default().push((rank, event));
-                }
+        let budget = Budget::new();
+        let mut open = Vec::new();
+        for some in rooms.chunks(ROOMS_AT_ONCE) {
+            let found = some.iter().map(|room| room.candidates(words, &budget));
+            let found = self.data().in_waves(try_together(found)).await?;
+            let found = some.iter().zip(found).filter(|(_, numbers)| !numbers.is_empty());
+            open.extend(found.map(|(room, numbers)| (room, numbers.into_iter())));
+        }
+        let (mut hits, mut looked) = (Vec::new(), 0);
+        while !open.is_empty() && hits.len() < HITS_MAX && looked < LOOKED_MAX {
+            let each = (STEP_EVENTS / open.len()).max(ROOM_STEP_MIN);
+            let some: Vec<_> = open
+                .iter_mut()
+                .map(|(room, numbers)| (*room, numbers.by_ref().take(each).collect::<Vec<_>>()))
+                .collect();
+            open.retain(|(_, numbers)| numbers.len() > 0);
+            looked += some.iter().map(|(_, numbers)| numbers.len()).sum::<usize>();
+            hits.extend(self.fitting(reader, query, words, some).await?);
+        }
+        Ok(hits)
+    }
+
+    /// Those of the events that have the words, pass the filter, and that the reader may see.
+    async fn fitting(
+        &self,
+        reader: &Reader,
+        query: &SearchQuery,
+        words: &[String],
+        some: Vec<(&RoomAccess, Vec<EventNo>)>,
+    ) -> Result<Vec<Hit>, RoomsError> {
+        let wanted: Vec<_> = some
+            .iter()
+            .flat_map(|(room, numbers)| numbers.iter().map(|no| (room.part, *no)))
+            .collect();
+        let mut events = self.data().events(&wanted).await?.into_iter();
+        let mut by_room = Vec::new();
+        for (room, numbers) in some {
+            let events = events.by_ref().take(numbers.len()).flatten();
+            let ranked = events.filter(|event| event.place.is_some());
+            let ranked = ranked.map(|event| (rank(&event, &query.keys, words), event));
+            let found: Vec<_> = ranked
+                .filter(|(rank, event)| *rank > 0 && filter::event_passes(&query.filter, event))
+                .collect();
+            if !found.is_empty() {
+                by_room.push((room, found));
             }
         }
         let shown = by_room.iter().map(|(room, found)| {
             let events = found.iter().map(|(_, event)| Arc::clone(event)).collect();
-            self.visible_events(&reader.user, rooms[*room].room(), events)
+            self.visible_events(&reader.user, room.room(), events)
         });
         let shown = self.data().in_waves(try_together(shown)).await?;
-        for ((room, found), shown) in by_room.into_iter().zip(shown) {
-            let access = &rooms[room];
+        let mut hits = Vec::new();
+        for ((access, found), shown) in by_room.into_iter().zip(shown) {
             let shown: BTreeSet<_> = shown.into_iter().map(|event| event.no).collect();
             let shown = found.into_iter().filter(|(_, event)| shown.contains(&event.no));
             hits.extend(
@@ -174,27 +216,6 @@ impl Rooms {
         rooms.truncate(ROOMS_MAX);
         let ids: Vec<_> = rooms.into_iter().map(|room| room.value.room_id).collect();
         self.accesses(reader, &ids).await
-    }
-
-    /// Numbers of the newest events of each room, with the room's index.
-    async fn newest(
-        &self,
-        rooms: &[RoomAccess],
-    ) -> Result<Vec<(usize, (Part, blaupause_graph::EventNo))>, RoomsError> {
-        let mut want = ReadSet::new();
-        let each = (EVENTS_MAX / rooms.len().max(1)).clamp(1, ROOM_EVENTS_MAX as usize);
-        let limit = u32::try_from(each).unwrap_or(ROOM_EVENTS_MAX);
-        let slots: Vec<_> = rooms
-            .iter()
-            .map(|room| want.prefix::<TimelineRow>(room.part, &(), Order::Backward, limit))
-            .collect();
-        let got = want.run(self.data()).await?;
-        let mut numbers = Vec::new();
-        for (room, slot) in slots.into_iter().enumerate() {
-            let rows = got.many(slot)?.rows.into_iter();
-            numbers.extend(rows.map(|(_, entry)| (room, (rooms[room].part, entry.no))));
-        }
-        Ok(numbers)
     }
 
     /// Hits as the reader sees them, with their context; all hits side by side.
@@ -271,33 +292,4 @@ fn words(term: &str) -> Result<Vec<String>, RoomsError> {
 fn parse_token(token: &str) -> Result<usize, RoomsError> {
     let skip = token.strip_prefix('r').and_then(|skip| skip.parse().ok());
     skip.filter(|skip| *skip < HITS_MAX).ok_or(RoomsError::Invalid("unknown pagination token"))
-}
-
-/// How often the words occur; 0 if one does not.
-fn rank(event: &Event, keys: &[String], words: &[String]) -> usize {
-    #[derive(Deserialize)]
-    struct Content {
-        body: Option<serde_json::Value>,
-        name: Option<serde_json::Value>,
-        topic: Option<serde_json::Value>,
-    }
-    let field = match event.kind.as_str() {
-        "m.room.message" => "content.body",
-        "m.room.name" => "content.name",
-        "m.room.topic" => "content.topic",
-        _ => return 0,
-    };
-    if !keys.is_empty() && !keys.iter().any(|key| key == field) {
-        return 0;
-    }
-    let Some(content) = event.content_as::<Content>() else { return 0 };
-    let value = match field {
-        "content.body" => content.body,
-        "content.name" => content.name,
-        _ => content.topic,
-    };
-    let text = value.as_ref().and_then(|value| value.as_str()).map(str::to_lowercase);
-    let Some(text) = text else { return 0 };
-    let counts: Vec<_> = words.iter().map(|word| text.matches(word.as_str()).count()).collect();
-    if counts.contains(&0) { 0 } else { counts.iter().sum() }
 }

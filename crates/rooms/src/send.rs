@@ -41,6 +41,8 @@ pub struct SendEvent {
     pub transaction: Option<Transaction>,
     /// When it was said, if not now: only app services may say so.
     pub timestamp: Option<MilliSecondsSinceUnixEpoch>,
+    /// How long it is to be sticky (MSC4354), in milliseconds.
+    pub sticky_ms: Option<u64>,
 }
 
 /// A state event that somebody wants to set.
@@ -54,6 +56,8 @@ pub struct SendState {
     pub content: Box<RawValue>,
     /// As [`SendEvent::timestamp`].
     pub timestamp: Option<MilliSecondsSinceUnixEpoch>,
+    /// As [`SendEvent::sticky_ms`].
+    pub sticky_ms: Option<u64>,
 }
 
 /// What a message needs from the store before its turn.
@@ -115,7 +119,8 @@ impl Rooms {
             request.kind.clone(),
             request.content.clone(),
             request.timestamp.unwrap_or_else(|| self.data().env().now()),
-        );
+        )
+        .sticky(request.sticky_ms);
         let mut batch = Appending::new(self, hot);
         let event = batch.push_with(draft, before.relation).await?.event_id().to_owned();
         if let (Some(key), Some(txn)) = (key, &request.transaction) {
@@ -214,6 +219,7 @@ impl Rooms {
             request.timestamp.unwrap_or_else(|| self.data().env().now()),
         )
         .state_key(request.state_key.clone())
+        .sticky(request.sticky_ms)
     }
 
     /// Do something in a room's lane, again if somebody else was faster.

@@ -1,5 +1,6 @@
 //! What operators can set.
 
+use blaupause_graph::OWNED_STATE_VERSIONS;
 use ruma::RoomVersionId;
 
 use crate::{DelayLimits, NoticeSettings};
@@ -36,3 +37,10 @@ pub const SUPPORTED_VERSIONS: [RoomVersionId; 7] = [
     RoomVersionId::V11,
     RoomVersionId::V12,
 ];
+
+/// Whether rooms can be created in a version, also one that is not stable: those in which state
+/// has owners (MSC3757).
+pub(crate) fn is_supported(version: &RoomVersionId) -> bool {
+    SUPPORTED_VERSIONS.contains(version)
+        || OWNED_STATE_VERSIONS.iter().any(|(name, _)| *name == version.as_str())
+}

@@ -1,9 +1,12 @@
 //! `GET /rooms/{roomId}/hierarchy`: the tree of a space (client-server API, "Spaces").
 //!
 //! The tree is walked anew for each page: it is small, and a token then says no more than how many
-//! rooms were given. Rooms that this server is not in are left out until federation can ask.
+//! rooms were given. Other servers are asked about rooms that this one is not in (`remote.rs`).
+
+mod remote;
 
 use std::{
+    borrow::Cow,
     cmp::Ordering,
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -14,11 +17,13 @@ use blaupause_data::{
     rows::{CurrentRow, StateKeyNoRow},
 };
 use ruma::{
-    OwnedRoomId, RoomId, UserId,
+    OwnedRoomId, OwnedServerName, RoomId, UserId,
     room::{RoomSummary, RoomType},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+pub(crate) use remote::RemoteSpaces;
 
 use crate::{Rooms, RoomsError, read::Memberships};
 
@@ -60,17 +65,37 @@ pub struct Hierarchy {
 }
 
 /// A link from a space to a room.
-struct Child {
-    room: OwnedRoomId,
+#[derive(Clone)]
+pub(crate) struct Child {
+    pub(crate) room: OwnedRoomId,
+    /// Servers through which the room can be found.
+    via: Vec<OwnedServerName>,
     order: Option<String>,
     ts: u64,
-    json: Box<RawValue>,
+    pub(crate) json: Box<RawValue>,
 }
 
 /// A room and what it links to, in the order to be shown.
 struct Node {
     summary: RoomSummary,
     children: Vec<Child>,
+}
+
+/// A room that a walk comes to.
+struct Asked {
+    room: OwnedRoomId,
+    via: Vec<OwnedServerName>,
+    /// What the parent's server said of it.
+    hint: Option<RoomSummary>,
+}
+
+/// A room that is known, here or by another server.
+struct Known {
+    summary: RoomSummary,
+    /// `None`: they are stored here.
+    links: Option<Vec<Child>>,
+    /// What the same server said of the children.
+    hints: HashMap<OwnedRoomId, RoomSummary>,
 }
 
 /// How a walk goes; part of the token, because it must not change between pages.
@@ -125,31 +150,30 @@ impl Rooms {
         let memberships = Memberships::of(self.data(), Some(user)).await?;
         let mut tree = HashMap::new();
         let mut seen = HashSet::from([space.to_owned()]);
-        let mut level = vec![space.to_owned()];
+        let mut level = vec![Asked { room: space.to_owned(), via: Vec::new(), hint: None }];
         for depth in 0..=walk.max_depth {
             level.truncate(TREE_ROOMS_MAX - tree.len());
             if level.is_empty() {
                 break;
             }
-            let known: Vec<_> = self
-                .summaries(&level)
-                .await?
-                .into_iter()
-                .flatten()
-                .filter(|summary| memberships.may_know(summary))
-                .collect();
+            let known = self.known(std::mem::take(&mut level), &memberships, walk).await?;
             let spaces: Vec<_> = known
                 .iter()
-                .filter(|summary| summary.room_type == Some(RoomType::Space))
-                .map(|summary| summary.room_id.clone())
+                .filter(|known| known.summary.room_type == Some(RoomType::Space))
+                .filter(|known| known.links.is_none())
+                .map(|known| known.summary.room_id.clone())
                 .collect();
             let mut children = self.children(&spaces, walk.suggested_only).await?;
-            level.clear();
-            for summary in known {
-                let children = children.remove(&summary.room_id).unwrap_or_default();
+            for Known { summary, links, mut hints } in known {
+                let ours = children.remove(&summary.room_id);
+                let children = links.or(ours).unwrap_or_default();
                 if depth < walk.max_depth {
-                    let new = children.iter().map(|child| child.room.clone());
-                    level.extend(new.filter(|room| seen.insert(room.clone())));
+                    let new = children.iter().filter(|child| seen.insert(child.room.clone()));
+                    level.extend(new.map(|child| Asked {
+                        room: child.room.clone(),
+                        via: child.via.clone(),
+                        hint: hints.remove(&child.room),
+                    }));
                 }
                 tree.insert(summary.room_id.clone(), Node { summary, children });
             }
@@ -157,8 +181,31 @@ impl Rooms {
         Ok(tree)
     }
 
+    /// What the user may know of the rooms of a level: from here, or from other servers.
+    async fn known(
+        &self,
+        level: Vec<Asked>,
+        memberships: &Memberships,
+        walk: Walk,
+    ) -> Result<Vec<Known>, RoomsError> {
+        let rooms: Vec<_> = level.iter().map(|asked| asked.room.clone()).collect();
+        let summaries = self.summaries(&rooms).await?;
+        let mut known: Vec<Option<Known>> = summaries
+            .into_iter()
+            .map(|summary| Some(Known { summary: summary?, links: None, hints: HashMap::new() }))
+            .collect();
+        let absent: Vec<_> = (0..known.len()).filter(|at| known[*at].is_none()).collect();
+        let wanted = absent.iter().map(|at| &level[*at]);
+        let told = self.ask_about(wanted, walk.suggested_only).await;
+        for (at, told) in absent.into_iter().zip(told) {
+            known[at] = told;
+        }
+        let known = known.into_iter().flatten();
+        Ok(known.filter(|known| memberships.may_know(&known.summary)).collect())
+    }
+
     /// The valid links of spaces, in the order to be shown. Three round trips.
-    async fn children(
+    pub(crate) async fn children(
         &self,
         spaces: &[OwnedRoomId],
         suggested_only: bool,
@@ -204,40 +251,52 @@ impl Rooms {
 
 /// A link, if the event is a valid one.
 fn child_of(event: &Arc<Event>, suggested_only: bool) -> Option<Child> {
-    #[derive(Deserialize)]
-    struct Content {
-        via: Vec<String>,
-        order: Option<serde_json::Value>,
-        suggested: Option<serde_json::Value>,
-    }
-    #[derive(Serialize)]
-    struct Stripped<'a> {
-        content: &'a RawValue,
-        origin_server_ts: u64,
-        sender: &'a UserId,
-        state_key: &'a str,
-        #[serde(rename = "type")]
-        kind: &'a str,
-    }
-    let state_key = event.state_key.as_deref()?;
-    let content: Content = event.content_as()?;
-    let suggested = content.suggested.and_then(|value| value.as_bool()) == Some(true);
-    if content.via.is_empty() || (suggested_only && !suggested) {
-        return None;
-    }
     let stripped = Stripped {
         content: event.content(),
         origin_server_ts: event.origin_server_ts,
-        sender: &event.sender,
-        state_key,
-        kind: &event.kind,
+        sender: event.sender.as_str().into(),
+        state_key: event.state_key.as_deref()?.into(),
+        kind: event.kind.as_str().into(),
     };
-    Some(Child {
-        room: OwnedRoomId::try_from(state_key).ok()?,
-        order: content.order.and_then(|order| order.as_str().and_then(valid_order)),
-        ts: event.origin_server_ts,
-        json: serde_json::value::to_raw_value(&stripped).ok()?,
-    })
+    stripped.child(suggested_only)
+}
+
+/// An `m.space.child` event as it is told.
+#[derive(Serialize, Deserialize)]
+struct Stripped<'a> {
+    #[serde(borrow)]
+    content: &'a RawValue,
+    origin_server_ts: u64,
+    #[serde(borrow)]
+    sender: Cow<'a, str>,
+    #[serde(borrow)]
+    state_key: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+}
+
+impl Stripped<'_> {
+    fn child(&self, suggested_only: bool) -> Option<Child> {
+        #[derive(Deserialize)]
+        struct Content {
+            via: Vec<String>,
+            order: Option<serde_json::Value>,
+            suggested: Option<serde_json::Value>,
+        }
+        let content: Content = serde_json::from_str(self.content.get()).ok()?;
+        let suggested = content.suggested.and_then(|value| value.as_bool()) == Some(true);
+        if self.kind != CHILD || content.via.is_empty() || (suggested_only && !suggested) {
+            return None;
+        }
+        let via = content.via.into_iter().filter_map(|name| OwnedServerName::try_from(name).ok());
+        Some(Child {
+            room: OwnedRoomId::try_from(&*self.state_key).ok()?,
+            via: via.collect(),
+            order: content.order.and_then(|order| order.as_str().and_then(valid_order)),
+            ts: self.origin_server_ts,
+            json: serde_json::value::to_raw_value(self).ok()?,
+        })
+    }
 }
 
 fn valid_order(order: &str) -> Option<String> {
@@ -305,7 +364,7 @@ mod tests {
     fn child(room: &str, order: Option<&str>, ts: u64) -> Child {
         let json = RawValue::from_string("{}".to_owned()).expect("JSON");
         let room = OwnedRoomId::try_from(room).expect("a room id");
-        Child { room, order: order.and_then(valid_order), ts, json }
+        Child { room, via: Vec::new(), order: order.and_then(valid_order), ts, json }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) const STRIPPED_TYPES: [StateEventType; 7] = [
 
 /// Longest stripped state, in bytes: the row that holds it must stay small. What does not fit is
 /// left out, the create and the member event last.
-const STRIPPED_BYTES_MAX: usize = 60_000;
+pub(crate) const STRIPPED_BYTES_MAX: usize = 60_000;
 
 #[derive(Serialize)]
 struct Stripped<'a> {

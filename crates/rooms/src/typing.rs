@@ -95,7 +95,7 @@ impl Rooms {
         Ok(())
     }
 
-    fn note_typing(&self, user: &UserId, room: &RoomId, timeout: Option<Duration>) {
+    pub(crate) fn note_typing(&self, user: &UserId, room: &RoomId, timeout: Option<Duration>) {
         let data = self.data();
         let until_ms = timeout.map(|timeout| {
             let timeout = timeout.clamp(TIMEOUT_MIN, TIMEOUT_MAX);

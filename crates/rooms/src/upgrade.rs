@@ -78,6 +78,7 @@ impl Rooms {
                 state_key: String::new(),
                 content: validate::raw(&content)?,
                 timestamp: None,
+                sticky_ms: None,
             };
             self.send_state(state).await?;
         }

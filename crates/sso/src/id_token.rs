@@ -1,6 +1,7 @@
 //! What an ID token must say (OpenID Connect Core 1.0, section 3.1.3.7). Pure.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::digest;
 use serde_json::Value;
 
 use crate::{
@@ -117,9 +118,19 @@ pub(crate) fn text<'c>(claims: &'c Claims, name: &str) -> Option<&'c str> {
     claims.get(name).and_then(Value::as_str)
 }
 
-/// The left half of a hash in base64url.
+/// The left half of a hash in base64url (OpenID Connect Core, section 3.1.3.6).
 fn half_hash(algorithm: Algorithm, text: &str) -> String {
-    let hash = ring::digest::digest(algorithm.hash(), text.as_bytes());
+    let hash = match algorithm {
+        Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 | Algorithm::HS256 => {
+            &digest::SHA256
+        }
+        Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 | Algorithm::HS384 => {
+            &digest::SHA384
+        }
+        // With Ed25519 providers take the hash of the signature's own kind.
+        _ => &digest::SHA512,
+    };
+    let hash = digest::digest(hash, text.as_bytes());
     let hash = hash.as_ref();
     URL_SAFE_NO_PAD.encode(&hash[..hash.len() / 2])
 }
@@ -138,7 +149,7 @@ mod tests {
         nonce: "n",
         // OpenID Connect Core, appendix A.3, and its at_hash.
         access_token: "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y",
-        algorithm: Algorithm::Rs256,
+        algorithm: Algorithm::RS256,
         now_s: NOW,
         fresh_since_s: None,
     };

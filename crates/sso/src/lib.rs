@@ -27,6 +27,7 @@ mod pending;
 mod person;
 mod provider;
 mod rows;
+mod session;
 mod settings;
 mod visit;
 
@@ -39,7 +40,9 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 pub use error::SsoError;
-pub use jose::{Algorithm, JoseError, Keys, SigningKey, VerifyingKey};
+pub use jose::{
+    Algorithm, AlgorithmFamily, JoseError, Keys, PUBLIC_ALGORITHMS, SigningKey, VerifyingKey,
+};
 pub use logout::LoggedOut;
 pub use mapping::{Condition, Template};
 pub use pending::Purpose;

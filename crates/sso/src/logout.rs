@@ -8,13 +8,14 @@ use crate::{
     error::Refused,
     id_token::{self, LEEWAY_S, check_audience, seconds, text},
     jose::{Claims, Token},
+    session::SESSION_BYTES_MAX,
 };
 
 /// The one event that makes a token a logout token.
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// A token is taken for so many seconds after it was made.
 const AGE_S_MAX: u64 = 5 * 60;
-/// Bytes of a `jti` or `sid`.
+/// Bytes of a `jti`.
 const ID_BYTES_MAX: usize = 255;
 
 /// Somebody signed out at a provider; their browsers are signed out here, too.
@@ -28,7 +29,8 @@ pub struct LoggedOut {
 /// What a logout token says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Logout<'l> {
-    subject: &'l str,
+    /// Without it, the session says who it is.
+    subject: Option<&'l str>,
     session: Option<&'l str>,
     id: &'l str,
 }
@@ -54,9 +56,12 @@ impl Sso {
         if !self.is_first_use(&format!("{provider} {}", logout.id)) {
             return Err(bad("it was used before".to_owned()));
         }
-        let Some(user) = self.linked(&settings.issuer, logout.subject).await? else {
-            return Ok(LoggedOut::default());
+        let user = match (logout.subject, logout.session) {
+            (Some(subject), _) => self.linked(&settings.issuer, subject).await?,
+            (None, Some(session)) => self.whose_session(provider, session).await?,
+            (None, None) => None,
         };
+        let Some(user) = user else { return Ok(LoggedOut::default()) };
         let accounts = self.accounts();
         let mut devices = accounts.close_opened_by(&user, provider, logout.session).await?;
         if settings.on_logout == OnLogout::Browsers {
@@ -72,7 +77,7 @@ fn is_kind(kind: &str) -> bool {
     kind.eq_ignore_ascii_case("logout+jwt") || kind.eq_ignore_ascii_case("JWT")
 }
 
-/// Pure. Section 2.6. Tokens that name only a session are not taken: who it is stands in `sub`.
+/// Pure. Section 2.6.
 fn check<'c>(
     claims: &'c Claims,
     issuer: &str,
@@ -99,13 +104,21 @@ fn check<'c>(
     if !claims.get("events").and_then(|events| events.get(EVENT)).is_some_and(Value::is_object) {
         return Err(Refused::Claim("events does not say that it is a logout"));
     }
-    let short = |name| text(claims, name).filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX);
+    let short = |name, max| text(claims, name).filter(|id| !id.is_empty() && id.len() <= max);
     let session = match claims.get("sid") {
-        Some(_) => Some(short("sid").ok_or(Refused::Claim("sid is not a short text"))?),
+        Some(_) => {
+            let session = short("sid", SESSION_BYTES_MAX);
+            Some(session.ok_or(Refused::Claim("sid is not a short text"))?)
+        }
         None => None,
     };
-    let id = short("jti").ok_or(Refused::Claim("jti is missing"))?;
-    Ok(Logout { subject: id_token::subject(claims)?, session, id })
+    let subject = match (claims.get("sub"), session) {
+        (None, Some(_)) => None,
+        (None, None) => return Err(Refused::Claim("there is neither sub nor sid")),
+        (Some(_), _) => Some(id_token::subject(claims)?),
+    };
+    let id = short("jti", ID_BYTES_MAX).ok_or(Refused::Claim("jti is missing"))?;
+    Ok(Logout { subject, session, id })
 }
 
 #[cfg(test)]
@@ -134,7 +147,8 @@ mod tests {
         }
         let claims = claims.as_object().expect("an object");
         check(claims, "https://sso.example/", "matrix", NOW).map(|logout| {
-            assert_eq!((logout.subject, logout.id), ("s", "1"));
+            let subject = (change != "sub").then_some("s");
+            assert_eq!((logout.subject, logout.id), (subject, "1"));
         })
     }
 
@@ -143,6 +157,7 @@ mod tests {
         for (claim, value) in [
             ("x", json!(1)),
             ("sid", Value::Null),
+            ("sub", Value::Null),
             ("exp", Value::Null),
             ("aud", json!(["matrix"])),
             ("iat", json!(NOW - 200)),
@@ -165,7 +180,8 @@ mod tests {
             ("events", Value::Null),
             ("events", json!({})),
             ("events", json!({ EVENT: "yes" })),
-            ("sub", Value::Null),
+            ("sub", json!("")),
+            ("sub", json!(1)),
             ("sid", json!("")),
             ("sid", json!(1)),
             ("jti", Value::Null),
@@ -173,6 +189,15 @@ mod tests {
         ] {
             assert!(checked(claim, value.clone()).is_err(), "{claim} {value}");
         }
+    }
+
+    #[test]
+    fn a_logout_token_names_a_person_or_a_session() {
+        let claims = json!({
+            "iss": "i", "aud": "c", "iat": NOW, "jti": "1", "events": { EVENT: {} },
+        });
+        let claims = claims.as_object().expect("an object");
+        assert!(check(claims, "i", "c", NOW).is_err());
     }
 
     #[test]

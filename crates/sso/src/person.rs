@@ -37,11 +37,13 @@ impl Sso {
                     self.renew_name(&user_id, identity, &settings.mapping).await?;
                 }
                 self.add_email(&user_id, identity, &settings.mapping).await?;
+                self.note_session(&user_id, &origin).await?;
                 return Ok(Admitted { user_id, origin });
             }
             match self.make(identity).await {
                 Ok(user_id) => {
                     self.add_email(&user_id, identity, &settings.mapping).await?;
+                    self.note_session(&user_id, &origin).await?;
                     return Ok(Admitted { user_id, origin });
                 }
                 // Somebody was faster, perhaps the same person in another window.

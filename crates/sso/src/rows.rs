@@ -27,3 +27,20 @@ pub(crate) struct StoredUserLink {
     pub subject: String,
     pub linked_ms: u64,
 }
+
+row! {
+    /// Whose session at a provider (its id in the configuration, its `sid`) this is.
+    pub(crate) SessionRow: Idx b'O' Plain, (String, String) => StoredSession
+}
+
+/// Somebody came in from this session of a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredSession {
+    pub user_id: OwnedUserId,
+}
+
+row! {
+    /// The same from the other side, so that what ended is found: when a user last came in from a
+    /// session of a provider, in milliseconds.
+    pub(crate) UserSessionRow: Usr b'S' Plain, (String, String) => u64
+}

@@ -17,6 +17,7 @@ use crate::{
     jose::{Claims, Token},
     pending::{PENDING_MS_MAX, Pending},
     provider::{Places, Upstream},
+    session::SESSION_BYTES_MAX,
     settings::ClientAuth,
 };
 
@@ -266,7 +267,9 @@ impl Sso {
         Ok(Identity {
             provider: settings.id.clone(),
             issuer: settings.issuer.clone(),
-            session: id_token::text(&claims, "sid").map(ToOwned::to_owned),
+            session: id_token::text(&claims, "sid")
+                .filter(|sid| !sid.is_empty() && sid.len() <= SESSION_BYTES_MAX)
+                .map(ToOwned::to_owned),
             subject,
             claims,
         })

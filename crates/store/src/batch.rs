@@ -124,7 +124,7 @@ impl Batch {
     }
 
     /// Sum of the bytes of all keys, values and change lines.
-    pub(crate) fn size_bytes(&self) -> usize {
+    pub fn size_bytes(&self) -> usize {
         let ops: usize = self.ops.iter().map(|op| op.key_bytes() + op.value_bytes()).sum();
         ops + self.changes.iter().map(Bytes::len).sum::<usize>()
     }

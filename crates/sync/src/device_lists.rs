@@ -180,9 +180,12 @@ impl Sync {
         others: &[OwnedUserId],
         rooms: &HashSet<OwnedRoomId>,
     ) -> Result<HashSet<OwnedUserId>, DataError> {
-        let mut sharing = HashSet::new();
+        let (others, remote): (Vec<_>, Vec<_>) =
+            others.iter().cloned().partition(|other| self.data().is_local(other));
+        // Of users of other servers it is only known in which rooms they are, not the rooms of each.
+        let mut sharing = self.data().sharing(&remote, rooms).await?;
         let mut unknown = Vec::new();
-        for other in others {
+        for other in &others {
             match self.notifier().shares(other, rooms) {
                 Some(true) => drop(sharing.insert(other.clone())),
                 Some(false) => {}

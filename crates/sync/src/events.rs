@@ -60,7 +60,7 @@ impl Sync {
     }
 
     fn now(&self) -> SyncToken {
-        SyncToken { pos: self.data().position(), boot: 0, passing: 0 }
+        SyncToken { pos: self.data().position(), boot: 0, passing: 0, sticky: None }
     }
 
     async fn chunk(&self, reader: &Reader, view: &View) -> Result<Vec<Box<RawValue>>, SyncError> {

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     fn token(pos: u64) -> SyncToken {
-        SyncToken { pos: StreamPos(pos), boot: 1, passing: 0 }
+        SyncToken { pos: StreamPos(pos), boot: 1, passing: 0, sticky: None }
     }
 
     fn key() -> Key {

@@ -22,6 +22,7 @@ mod shape;
 mod sliding;
 mod span;
 mod state;
+mod sticky;
 mod summary;
 mod timeline;
 mod token;

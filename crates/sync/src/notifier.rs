@@ -127,7 +127,14 @@ impl Notifier {
         data.env().spawn(async move {
             while let Some(user) = wanted.recv().await {
                 let Some(inner) = weak.upgrade() else { return };
-                let Ok(rooms) = inner.data.joined_rooms(&user).await else { continue };
+                let rooms = if inner.data.is_local(&user) {
+                    inner.data.joined_rooms(&user).await
+                } else {
+                    // Of users of other servers only the rooms of those who are connected matter.
+                    let connected = inner.state.lock().by_room.keys().cloned().collect();
+                    inner.data.rooms_with(&user, connected).await
+                };
+                let Ok(rooms) = rooms else { continue };
                 Self(inner).wake_rooms(rooms.iter());
             }
         });

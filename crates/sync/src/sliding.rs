@@ -13,6 +13,7 @@ mod lists;
 mod required;
 mod room;
 mod rooms;
+mod sticky;
 mod thread_subscriptions;
 
 use std::{
@@ -118,6 +119,9 @@ impl Sync {
         let news = self.news(&request.user, request.device.as_deref(), &view.span);
         let pass = Pass { request, view: &view, span: view.span, news, known: &known, direct };
         let mut configs = Configs::new(&self.0.configs);
+        if request.body.extensions.sticky_events.enabled == Some(true) {
+            configs.note_listed();
+        }
         let mut response = v5::Response::new(String::new());
         let lists: Boxed<'_, ()> = Box::pin(self.apply_lists(&pass, &mut configs, &mut response));
         lists.await?;
@@ -130,12 +134,14 @@ impl Sync {
             .filter(|room| configs.rooms().contains_key(&room.room_id))
             .map(|room| room.room_id.clone())
             .collect();
+        let wants = |room: &OwnedRoomId| configs.wants(room);
         let rooms: Boxed<'_, ToldRooms> = Box::pin(self.told_rooms(&pass, configs.rooms()));
-        let extensions: Boxed<'_, _> = Box::pin(self.extensions(&pass, &told));
+        let extensions: Boxed<'_, _> = Box::pin(self.extensions(&pass, &told, wants));
         let (rooms, extensions) = tokio::join!(rooms, extensions);
         let rooms = rooms?;
         response.rooms = rooms.answers;
         response.extensions = extensions?;
+        sticky::tell_once(&mut response);
         let list_counts: BTreeMap<String, UInt> =
             response.lists.iter().map(|(name, list)| (name.clone(), list.count)).collect();
         let lists_changed = lists_changed(&known, &list_counts);
@@ -160,6 +166,7 @@ fn extensions_say(response: &v5::Response) -> bool {
         || !extensions.receipts.is_empty()
         || !extensions.typing.is_empty()
         || !extensions.thread_subscriptions.is_empty()
+        || !extensions.sticky_events.is_empty()
 }
 
 fn check_limits(body: &v5::Request) -> Result<(), SyncError> {

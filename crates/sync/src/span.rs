@@ -154,7 +154,7 @@ impl Known {
 
 impl Sync {
     /// The user's rooms, without invitations that they do not want to see (spec: client-server API,
-    /// "Ignoring Users"; MSC4155), and what an answer from a client's token to now covers.
+    /// "Ignoring Users", "Invite permission"; MSC4155), and what an answer from a client's token to now covers.
     pub(crate) async fn view(
         &self,
         slot: &Arc<Slot>,
@@ -179,7 +179,7 @@ impl Sync {
         let is_hidden = |room: &Found<UserRoom>| {
             room.membership == Member::Invite
                 && (ignored.contains(&room.sender)
-                    || unwanted.invites.answer(&room.sender) == InviteAnswer::Ignore)
+                    || unwanted.invites.answer(&room.sender) != InviteAnswer::Take)
         };
         let rooms = if rooms.iter().any(is_hidden) {
             Arc::new(rooms.iter().filter(|room| !is_hidden(room)).cloned().collect())
@@ -207,6 +207,11 @@ impl Sync {
 
     /// The token that stands for the end of a span.
     pub(crate) fn token_at(&self, span: &Span) -> SyncToken {
-        SyncToken { pos: span.until, boot: self.passing().boot(), passing: span.passing_until }
+        SyncToken {
+            pos: span.until,
+            boot: self.passing().boot(),
+            passing: span.passing_until,
+            sticky: None,
+        }
     }
 }

@@ -38,7 +38,7 @@ impl Wanted {
 pub(crate) struct Timeline {
     /// Oldest first.
     pub events: Vec<Arc<Event>>,
-    /// Events lie between `since` and the first event given.
+    /// Events lie between `since` and the first event given, here or at another server.
     pub limited: bool,
     /// No entry between the first event and the end is left out.
     pub is_whole: bool,
@@ -50,6 +50,9 @@ pub(crate) struct Timeline {
     starts: HashMap<EventNo, StateRoot>,
     /// After the last event (up to `until`).
     pub state_end: StateRoot,
+    /// Each event found the room's state as its own parents had left it: no branches were merged,
+    /// and the events say all that changed.
+    pub is_linear: bool,
 }
 
 impl Timeline {
@@ -82,20 +85,29 @@ pub(crate) async fn load(
     let mut first_place = None;
     let mut limited = false;
     let mut is_whole = true;
+    let mut is_linear = true;
     for (index, (place, entry)) in stretch.entries.iter().enumerate() {
         if kept.len() == wanted.limit as usize || index == look as usize {
             limited = true;
             break;
         }
         first_place = Some(*place);
+        let after = events.get(index).cloned().flatten().map(|event| event.stored.state_after);
+        is_linear &= after == Some(entry.state);
         match events.get(index).cloned().flatten() {
             Some(event) if filter::event_passes(filter, &event) => {
                 // The room's state after the entry before.
                 let before = stretch.entries.get(index + 1);
-                starts.insert(entry.no, before.map_or(stretch.state_since, |(_, it)| it.state));
+                let before = before.map_or(stretch.state_since, |(_, it)| it.state);
+                // What the gap did to the state is told with the event behind it.
+                starts.insert(entry.no, if entry.gap { entry.state } else { before });
                 kept.push(event);
             }
             _ => is_whole = false,
+        }
+        if entry.gap {
+            limited = true;
+            break;
         }
     }
     kept.reverse();
@@ -108,5 +120,6 @@ pub(crate) async fn load(
         state_since: stretch.state_since,
         starts,
         state_end: stretch.state_until,
+        is_linear,
     })
 }

@@ -5,6 +5,7 @@
 
 use blaupause_accounts::{Accounts, NewAccount};
 use blaupause_data::{Data, Db, Env, Event, Member};
+use blaupause_federation::Federation;
 use blaupause_rooms::{
     ChangeMembership, CreateRoom, MembershipAction, Preset, Redact, Rooms, RoomsError, SendEvent,
     SendState, Transaction,
@@ -25,6 +26,8 @@ pub struct TestServer {
     pub store: MemStore,
     pub data: Data,
     pub accounts: Accounts,
+    /// Off: there is only this server.
+    pub federation: Federation,
     pub rooms: Rooms,
 }
 
@@ -46,8 +49,9 @@ impl TestServer {
         let data = Data::open(db, &name, Env::manual(START_MS)).await.expect("an empty store");
         let accounts = Accounts::new(data.clone(), blaupause_accounts::Settings::default());
         let settings = blaupause_rooms::Settings::default();
-        let rooms = Rooms::new(data.clone(), accounts.clone(), settings);
-        Self { store, data, accounts, rooms }
+        let federation = Federation::off(data.clone());
+        let rooms = Rooms::new(data.clone(), accounts.clone(), federation.clone(), settings);
+        Self { store, data, accounts, federation, rooms }
     }
 
     /// A user id of this server. Rooms do not ask whether there is an account.
@@ -148,6 +152,7 @@ impl TestServer {
             content: raw(&content),
             transaction: transaction.map(transaction_of),
             timestamp: None,
+            sticky_ms: None,
         };
         self.rooms.send(event).await
     }
@@ -168,6 +173,7 @@ impl TestServer {
             state_key: state_key.to_owned(),
             content: raw(&content),
             timestamp: None,
+            sticky_ms: None,
         };
         self.rooms.send_state(state).await
     }

@@ -75,6 +75,18 @@ pub struct Wanted {
     /// Messages sent into it.
     #[arg(long, default_value_t = 500)]
     push_messages: usize,
+    /// Rooms of the user of `many-rooms`.
+    #[arg(long, default_value_t = 1_000)]
+    many_rooms: usize,
+    /// Messages that are searched.
+    #[arg(long, default_value_t = 100_000)]
+    search_messages: usize,
+    /// Rooms they are in.
+    #[arg(long, default_value_t = 20)]
+    search_rooms: usize,
+    /// Searches for each word.
+    #[arg(long, default_value_t = 50)]
+    searches: usize,
     /// The JSON file. Default: bench.json beside this program.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -107,11 +119,22 @@ enum Scenario {
     Idle,
     /// Messages judged by the push rules of everybody in a room.
     Pushes,
+    /// A user in a thousand rooms: everything, and what is new.
+    ManyRooms,
+    /// A rare and a frequent word in many messages.
+    Search,
 }
 
 impl Scenario {
-    const ALL: [Self; 5] =
-        [Self::Register, Self::Messages, Self::FirstSync, Self::Idle, Self::Pushes];
+    const ALL: [Self; 7] = [
+        Self::Register,
+        Self::Messages,
+        Self::FirstSync,
+        Self::Idle,
+        Self::Pushes,
+        Self::ManyRooms,
+        Self::Search,
+    ];
 }
 
 fn main() -> Result<()> {
@@ -136,6 +159,8 @@ async fn run(wanted: &Wanted) -> Result<()> {
             Scenario::FirstSync => scenario::first_sync::run(wanted, &target).await?,
             Scenario::Idle => scenario::idle::run(wanted, &target).await?,
             Scenario::Pushes => scenario::pushes::run(wanted, &target).await?,
+            Scenario::ManyRooms => scenario::many_rooms::run(wanted, &target).await?,
+            Scenario::Search => scenario::search::run(wanted, &target).await?,
         };
         report.add(lines);
         target.close()?;

@@ -121,6 +121,8 @@ impl Person {
     /// If this device does not come to know the room.
     pub async fn open(&self, id: &RoomId) -> Result<Talk> {
         let room = self.room(id, RoomState::Joined).await?;
+        // Built before sync is asked for more events: see the README for what happens otherwise.
+        let talk = Talk::new(room).await?;
         let open = {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             open.push(id.to_owned());
@@ -128,7 +130,7 @@ impl Person {
         };
         let open: Vec<&RoomId> = open.iter().map(AsRef::as_ref).collect();
         self.sync.room_list_service().subscribe_to_rooms(&open).await;
-        Talk::new(room).await
+        Ok(talk)
     }
 
     /// What a client answers when the server wants to see the password again.

@@ -26,7 +26,7 @@ export class Browser {
                 const [name, value] = line.split(";")[0].split("=");
                 this.cookies.set(name, value);
             }
-            if (response.status !== 303) {
+            if (![302, 303].includes(response.status)) {
                 return { url, status: response.status, html: await response.text() };
             }
             url = new URL(response.headers.get("location"), url);

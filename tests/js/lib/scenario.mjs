@@ -35,7 +35,7 @@ export function scenario(name, run, options = {}) {
             throw error;
         } finally {
             for (const person of people) {
-                person.client.stopClient();
+                person.stop();
             }
             server.stop();
         }

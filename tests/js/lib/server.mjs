@@ -13,6 +13,9 @@ import { until } from "./until.mjs";
 /** The part after the colon of every user id in the tests. */
 export const SERVER_NAME = "blaupause.test";
 
+/** An identity provider that cannot be reached. */
+const NOBODY = 'issuer = "http://127.0.0.1:1/realms/amt"\nclient_auth = "none"';
+
 /** So much of the server's log is shown when a test fails. */
 const TAIL_LINES = 150;
 
@@ -43,13 +46,13 @@ async function freePort() {
 /** A running server. Rate limits stay as in production: a real client has to get along with them. */
 export class Server {
     /** `oauth`: with the OAuth 2.0 server, which must know its address before it starts, and an
-     *  identity provider that nobody can reach. */
-    static async start({ oauth = false } = {}) {
+     *  identity provider: `oidc` has the lines about it; without them nobody can reach it.
+     *  `sections`: more of the configuration. */
+    static async start({ oauth = false, oidc = NOBODY, sections = "" } = {}) {
         const server = new Server();
         server.folder = mkdtempSync(join(tmpdir(), "blaupause-js-"));
         server.log = join(server.folder, "server.log");
-        const config = join(server.folder, "blaupause.toml");
-        const ready = join(server.folder, "ready.json");
+        server.config = join(server.folder, "blaupause.toml");
         const data = join(server.folder, "data");
         const listen = `127.0.0.1:${oauth ? await freePort() : 0}`;
         const generate = ["generate-config", "--server-name", SERVER_NAME, "--listen", listen];
@@ -59,29 +62,46 @@ export class Server {
         if (oauth) {
             opened = opened.replace("[server]\n", `[server]\npublic_base_url = "http://${listen}"\n`);
             opened += "\n[oauth]\nenabled = true\n";
-            opened += '\n[[login.oidc]]\nid = "kc"\nname = "Amt & Co"\nissuer = "http://127.0.0.1:1/realms/amt"\n';
-            opened += 'client_id = "matrix"\nclient_auth = "none"\n';
+            opened += `\n[[login.oidc]]\nid = "kc"\nname = "Amt & Co"\nclient_id = "matrix"\n${oidc}\n`;
         }
-        writeFileSync(config, `${opened}\n[login.argon2]\nmemory = "1 MiB"\npasses = 1\n`);
-        const log = openSync(server.log, "a");
-        server.process = spawn(program(), ["serve", "--config", config, "--ready-file", ready], {
-            stdio: ["ignore", log, log],
-        });
+        opened += `\n[login.argon2]\nmemory = "1 MiB"\npasses = 1\n${sections}\n`;
+        writeFileSync(server.config, opened);
         try {
-            const addresses = await until("the server is ready", () => {
-                if (server.process.exitCode !== null) {
-                    return "ended";
-                }
-                return existsSync(ready) && JSON.parse(readFileSync(ready, "utf8"));
-            });
-            assert.notEqual(addresses, "ended", "the server ended");
-            server.url = `http://${addresses.listen[0]}`;
+            await server.#serve();
         } catch (error) {
             console.error(server.tail());
             server.stop();
             throw error;
         }
         return server;
+    }
+
+    /** A process, until it listens. */
+    async #serve() {
+        const ready = join(this.folder, "ready.json");
+        rmSync(ready, { force: true });
+        const log = openSync(this.log, "a");
+        const served = spawn(program(), ["serve", "--config", this.config, "--ready-file", ready], {
+            stdio: ["ignore", log, log],
+        });
+        this.process = served;
+        const addresses = await until("the server is ready", () => {
+            if (served.exitCode !== null) {
+                return "ended";
+            }
+            return existsSync(ready) && JSON.parse(readFileSync(ready, "utf8"));
+        });
+        assert.notEqual(addresses, "ended", "the server ended");
+        this.url = `http://${addresses.listen[0]}`;
+    }
+
+    /** SIGKILL in the midst of everything, then a new process on the same port with the same data. */
+    async killAndRestart() {
+        this.process.kill("SIGKILL");
+        await until("the server is dead", () => this.process.signalCode);
+        const config = readFileSync(this.config, "utf8");
+        writeFileSync(this.config, config.replace('"127.0.0.1:0"', `"${new URL(this.url).host}"`));
+        await this.#serve();
     }
 
     /** The last lines of the log. */

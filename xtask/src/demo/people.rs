@@ -1,4 +1,4 @@
-//! The demo's two accounts. Their passwords are made once and kept beside the data.
+//! The demo's accounts. Their passwords are made once and kept beside the data.
 
 use std::{
     fs::{self, File},
@@ -11,8 +11,6 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::progress;
-
-const NAMES: [&str; 2] = ["anna", "ben"];
 
 /// Without letters that are mistaken for each other. 32 of them: five bits each.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -29,10 +27,15 @@ pub struct Person {
 ///
 /// # Errors
 /// If an account cannot be made.
-pub fn ensure(server: &Path, config: &Path, folder: &Path) -> Result<Vec<Person>> {
+pub fn ensure(
+    server: &Path,
+    config: &Path,
+    folder: &Path,
+    names: &[&'static str],
+) -> Result<Vec<Person>> {
     let folder = folder.join("passwords");
     make_private_folder(&folder)?;
-    NAMES.into_iter().map(|name| ensure_one(server, config, &folder, name)).collect()
+    names.iter().map(|name| ensure_one(server, config, &folder, name)).collect()
 }
 
 /// Make a folder that only its owner can enter, with its parents. That it exists is fine.
@@ -150,8 +153,8 @@ mod tests {
     fn accounts_are_made_once() {
         let (folder, server) = folder_with_server("once", "echo $3 >> \"$5\"");
         let config = folder.join("calls");
-        let first = ensure(&server, &config, &folder).unwrap();
-        let second = ensure(&server, &config, &folder).unwrap();
+        let first = ensure(&server, &config, &folder, &["anna", "ben"]).unwrap();
+        let second = ensure(&server, &config, &folder, &["anna", "ben"]).unwrap();
         assert_eq!(fs::read_to_string(&config).unwrap(), "anna\nben\n");
         assert_eq!(first[1].password, second[1].password);
         fs::remove_dir_all(folder).unwrap();
@@ -161,7 +164,8 @@ mod tests {
     fn a_failure_is_reported_each_time() {
         let (folder, server) = folder_with_server("failing", "exit 1");
         for _ in 0..2 {
-            let error = ensure(&server, &folder.join("calls"), &folder).unwrap_err();
+            let error =
+                ensure(&server, &folder.join("calls"), &folder, &["anna", "ben"]).unwrap_err();
             assert!(error.to_string().contains("anna"), "{error}");
         }
         fs::remove_dir_all(folder).unwrap();
@@ -173,7 +177,7 @@ mod tests {
         let (folder, server) = folder_with_server("resumed", "[ $3 = ben ]");
         make_private_folder(&folder.join("passwords")).unwrap();
         write_private(&folder.join("passwords/anna.making"), "").unwrap();
-        ensure(&server, &folder.join("calls"), &folder).unwrap();
+        ensure(&server, &folder.join("calls"), &folder, &["anna", "ben"]).unwrap();
         assert!(folder.join("passwords/anna.made").exists());
         fs::remove_dir_all(folder).unwrap();
     }

@@ -248,7 +248,7 @@ impl Accounts {
         if !self.settings().password_login {
             return Err(AccountsError::SignInNotOffered);
         }
-        let proved = self.proved_address(ProofPurpose::Password, sid, client_secret).await?;
+        let proved = self.proved_address(&ProofPurpose::Password, sid, client_secret).await?;
         let owner = self.address_owner(proved.address()).await?;
         let user = owner.ok_or(AccountsError::AddressUnproved)?;
         self.set_password_and(&user, new, |write| proved.use_up(write)).await?;

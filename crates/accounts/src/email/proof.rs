@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use blaupause_data::{DIRECTORY, DataError, Write};
+use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -24,20 +25,23 @@ const LINKS_MAX: usize = 3;
 const NEXT_LINK_BYTES_MAX: usize = 2_000;
 
 /// What an address is proved for. A proof is good for nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProofPurpose {
     /// A new account.
     Registration,
     /// A new password for the account that has the address.
     Password,
-    /// One more address of an account.
+    /// One more address of an account, which a client adds with the proof.
     Account,
+    /// One more address of this account, whose person has asked for it on our pages: it is theirs
+    /// as soon as the link was followed, also in a browser that knows nothing of them.
+    Own(OwnedUserId),
 }
 
 /// A client that wants an address to be proved.
 #[derive(Clone, Copy, Debug)]
 pub struct AskedProof<'a> {
-    pub purpose: ProofPurpose,
+    pub purpose: &'a ProofPurpose,
     pub address: &'a EmailAddress,
     /// Chosen by the client; with the session it shows that the proof is theirs.
     pub client_secret: &'a str,
@@ -114,7 +118,7 @@ impl Accounts {
                 done => {
                     // Stored in any case, so that the time taken says nothing either.
                     let is_for_somebody =
-                        asked.purpose != ProofPurpose::Password || owner.is_some();
+                        *asked.purpose != ProofPurpose::Password || owner.is_some();
                     return Ok(OpenedProof { sid, token: done?.filter(|_| is_for_somebody) });
                 }
             }
@@ -143,7 +147,7 @@ impl Accounts {
         tokens.insert(0, secret::hash(&token));
         tokens.truncate(LINKS_MAX);
         let proof = StoredProof {
-            purpose: asked.purpose,
+            purpose: asked.purpose.clone(),
             address: asked.address.as_str().to_owned(),
             client_secret: secret::hash(asked.client_secret),
             send_attempt: asked.send_attempt,
@@ -184,7 +188,7 @@ impl Accounts {
         let Some(found) = fits else { return Ok(None) };
         let Some(address) = EmailAddress::parse(&found.address) else { return Ok(None) };
         let shown = ShownProof {
-            purpose: found.purpose,
+            purpose: found.purpose.clone(),
             address,
             is_proved: found.validated_ms.is_some(),
             next_link: found.next_link.clone(),
@@ -195,7 +199,8 @@ impl Accounts {
     /// The person of the address says yes. Doing so twice changes nothing.
     ///
     /// # Errors
-    /// The link is none of ours, or too old; or the store failed.
+    /// The link is none of ours, or too old; for [`ProofPurpose::Own`] also those of
+    /// [`Self::add_address`]; or the store failed.
     pub async fn confirm_proof(&self, sid: &str, token: &str) -> Result<ShownProof, AccountsError> {
         for _ in 0..ATTEMPTS_MAX {
             let linked = self.linked_proof(sid, token).await?;
@@ -204,6 +209,12 @@ impl Accounts {
                 return Ok(shown);
             }
             let now = self.now_ms();
+            if let ProofPurpose::Own(user) = &shown.purpose {
+                let (address, sid) = (shown.address.clone(), sid.to_owned());
+                let proved = ProvedAddress { address, validated_ms: now, sid, version };
+                self.add_address(user, &proved).await?;
+                return Ok(ShownProof { is_proved: true, ..shown });
+            }
             proof.validated_ms = Some(now);
             proof.expires_ms = now + millis(PROOF_LIFETIME);
             let sid = sid.to_owned();
@@ -225,14 +236,14 @@ impl Accounts {
     /// There is no such session, or nothing was proved in it; or the store failed.
     pub async fn proved_address(
         &self,
-        purpose: ProofPurpose,
+        purpose: &ProofPurpose,
         sid: &str,
         client_secret: &str,
     ) -> Result<ProvedAddress, AccountsError> {
         let found = self.data().get::<ProofRow>(DIRECTORY, &sid.to_owned()).await?;
         let found = found
             .filter(|proof| {
-                proof.purpose == purpose
+                proof.purpose == *purpose
                     && proof.expires_ms > self.now_ms()
                     && proof.client_secret == secret::hash(client_secret)
             })
@@ -256,10 +267,10 @@ impl Accounts {
     }
 }
 
-fn link_lifetime(purpose: ProofPurpose) -> Duration {
+fn link_lifetime(purpose: &ProofPurpose) -> Duration {
     match purpose {
         ProofPurpose::Password => PASSWORD_LINK_LIFETIME,
-        ProofPurpose::Registration | ProofPurpose::Account => LINK_LIFETIME,
+        ProofPurpose::Registration | ProofPurpose::Account | ProofPurpose::Own(_) => LINK_LIFETIME,
     }
 }
 
@@ -270,6 +281,7 @@ fn session_id(asked: &AskedProof<'_>) -> String {
         ProofPurpose::Registration => "registration",
         ProofPurpose::Password => "password",
         ProofPurpose::Account => "account",
+        ProofPurpose::Own(user) => user.as_str(),
     };
     let text = ["proof", purpose, asked.client_secret, asked.address.as_str()].join("\0");
     secret::hash(&text).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -107,7 +107,7 @@ fn shown(event: DelayedEvent) -> Result<Value, ApiError> {
         ("content", content),
         ("delay_ms", json!(event.event.delay_ms)),
         ("delay", json!(event.event.delay_ms)),
-        ("scheduled_at", json!(event.event.since_ms)),
+        ("delayed_since_ts", json!(event.event.since_ms)),
         ("running_since", json!(event.event.since_ms)),
     ] {
         shown.insert(name.to_owned(), value);
@@ -116,13 +116,17 @@ fn shown(event: DelayedEvent) -> Result<Value, ApiError> {
         shown.insert("state_key".to_owned(), json!(key));
     }
     if let Some(ending) = event.ending {
-        shown.insert("finalised_ts".to_owned(), json!(ending.at_ms));
+        let mut finalised = Map::new();
+        finalised.insert("finalised_ts".to_owned(), json!(ending.at_ms));
         if let Some(id) = ending.event() {
-            shown.insert("event_id".to_owned(), json!(id));
+            finalised.insert("event_id".to_owned(), json!(id));
         }
         if let Some(error) = delayed_failure(&ending.outcome) {
-            shown.insert("error".to_owned(), error);
+            finalised.insert("error".to_owned(), error);
         }
+        // Earlier texts have them one level up.
+        shown.extend(finalised.clone());
+        shown.insert("finalised".to_owned(), Value::Object(finalised));
     }
     Ok(Value::Object(shown))
 }

@@ -10,11 +10,18 @@ use blaupause_rooms::{DirectoryPage, DirectoryQuery, Network};
 use http::Method;
 use ruma::{
     ServerName, UInt,
-    api::{Metadata, client::directory::get_public_rooms::v3, path_builder::PathBuilder},
+    api::{
+        Metadata, client::directory::get_public_rooms::v3,
+        federation::directory::get_public_rooms_filtered::v1 as get_public_rooms_filtered_of,
+        path_builder::PathBuilder,
+    },
     directory::{Filter, RoomNetwork},
 };
 
 use crate::{ApiError, App, Serve};
+
+/// Rooms that another server is asked for at once.
+const ROOMS_MAX: u32 = 500;
 
 pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
     for path in v3::Request::PATH_BUILDER.all_paths() {
@@ -34,8 +41,8 @@ async fn page(
     filter: Filter,
     network: &RoomNetwork,
 ) -> Result<DirectoryPage, ApiError> {
-    if server.is_some_and(|server| server != app.data.server_name()) {
-        return Err(ApiError::not_found("this server does not talk to other servers yet"));
+    if let Some(server) = server.filter(|server| *server != app.data.server_name()) {
+        return page_of(app, server, limit, since, filter, network).await;
     }
     let network = match network {
         RoomNetwork::Matrix => Network::Matrix,
@@ -45,4 +52,31 @@ async fn page(
     };
     let limit = limit.map(|limit| usize::try_from(u64::from(limit)).unwrap_or(usize::MAX));
     Ok(app.rooms.published(&DirectoryQuery { filter, limit, since, network }).await?)
+}
+
+/// A page of another server's directory.
+async fn page_of(
+    app: &App,
+    server: &ServerName,
+    limit: Option<UInt>,
+    since: Option<String>,
+    filter: Filter,
+    network: &RoomNetwork,
+) -> Result<DirectoryPage, ApiError> {
+    let mut request = get_public_rooms_filtered_of::Request::new();
+    let rooms_max = UInt::from(ROOMS_MAX);
+    request.limit = Some(limit.unwrap_or(rooms_max).min(rooms_max));
+    request.since = since;
+    request.filter = filter;
+    request.room_network = network.clone();
+    let answer = app.rooms.federation().call(server, request).await?;
+    let total = answer.total_room_count_estimate.map_or(answer.chunk.len(), |total| {
+        usize::try_from(u64::from(total)).unwrap_or(usize::MAX)
+    });
+    Ok(DirectoryPage {
+        rooms: answer.chunk,
+        next: answer.next_batch,
+        previous: answer.prev_batch,
+        total,
+    })
 }

@@ -7,8 +7,13 @@ mod upload_keys;
 mod upload_signatures;
 mod upload_signing_keys;
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use http::Method;
+use serde_json::{Value, json};
+
+pub(crate) use claim_keys::claim_here;
 
 use crate::{App, Serve};
 
@@ -22,4 +27,9 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
         .serve(upload_keys::upload_keys)
         .serve(upload_signatures::upload_signatures)
         .serve(upload_signing_keys::upload_signing_keys)
+}
+
+/// Which servers could not be asked. Why is for the log: what another server says is not shown.
+fn as_failures(failures: blaupause_e2ee::Failures) -> BTreeMap<String, Value> {
+    failures.into_keys().map(|server| (server.to_string(), json!({}))).collect()
 }

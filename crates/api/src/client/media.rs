@@ -10,10 +10,13 @@ mod get_content;
 mod get_content_thumbnail;
 mod get_media_config;
 mod get_media_preview;
-mod headers;
+pub(crate) mod headers;
 
 use axum::{Router, extract::DefaultBodyLimit};
 use http::Method;
+
+pub(crate) use get_content::is_media_id;
+pub(crate) use get_content_thumbnail::thumbnail_wanted;
 
 use crate::{App, Serve, asked::ServeAsked};
 

@@ -15,7 +15,7 @@ mod unban_user;
 
 use axum::Router;
 use blaupause_rooms::{ChangeMembership, MembershipAction};
-use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedRoomOrAliasId, RoomId};
+use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName};
 
 use crate::{ApiError, App, Serve, User, client::alias::resolve};
 
@@ -39,27 +39,37 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
 async fn join(
     app: &App,
     user: &User,
-    room: &RoomId,
+    room: ReachedRoom,
     reason: Option<String>,
 ) -> Result<(), ApiError> {
     let action = MembershipAction::Join;
     let mut change =
-        ChangeMembership::own(room.to_owned(), user.user_id.clone(), action).because(reason);
+        ChangeMembership::own(room.room_id, user.user_id.clone(), action).because(reason);
     change.as_guest = user.is_guest;
+    change.via = room.servers;
     app.rooms.change_membership(&change).await?;
     Ok(())
 }
 
-/// The room that a name or an id stands for.
+/// A room, and servers through which it can be reached.
+pub(in crate::client) struct ReachedRoom {
+    pub room_id: OwnedRoomId,
+    pub servers: Vec<OwnedServerName>,
+}
+
+/// The room that a name or an id stands for. `via`: servers that the caller names.
 pub(in crate::client) async fn room_of(
     app: &App,
     name: OwnedRoomOrAliasId,
-) -> Result<OwnedRoomId, ApiError> {
+    via: Vec<OwnedServerName>,
+) -> Result<ReachedRoom, ApiError> {
     match OwnedRoomId::try_from(name) {
-        Ok(room) => Ok(room),
+        Ok(room_id) => Ok(ReachedRoom { room_id, servers: via }),
         Err(alias) => {
             let alias: OwnedRoomAliasId = alias;
-            Ok(resolve(app, &alias).await?.room_id)
+            let found = resolve(app, &alias).await?;
+            let servers = via.into_iter().chain(found.servers).collect();
+            Ok(ReachedRoom { room_id: found.room_id, servers })
         }
     }
 }

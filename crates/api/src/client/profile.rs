@@ -9,8 +9,9 @@ mod set_profile_fields;
 
 use axum::Router;
 use blaupause_accounts::Profile;
+use blaupause_federation::FederationError;
 use http::Method;
-use ruma::UserId;
+use ruma::{UserId, profile::UserProfile};
 
 use crate::{ApiError, App, Serve, asked::ServeAsked};
 
@@ -27,11 +28,24 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
         .serve_asked(Method::PUT, WHOLE, set_profile_fields::replace_profile)
 }
 
-/// The profile of somebody here. Other servers are not asked yet.
-async fn profile_of(app: &App, user: &UserId) -> Result<Profile, ApiError> {
+/// The profile of somebody, here or on another server.
+async fn profile_of(app: &App, user: &UserId) -> Result<UserProfile, ApiError> {
+    let unknown = || ApiError::not_found("there is no such profile");
+    if !app.is_local(user) {
+        return match app.federation.profile(user).await {
+            // Of servers that this one does not speak with nobody is known.
+            Err(FederationError::Off | FederationError::Denied(_)) => Err(unknown()),
+            profile => profile?.ok_or_else(unknown),
+        };
+    }
+    local_profile(app, user).await?.map(|profile| profile.to_ruma()).ok_or_else(unknown)
+}
+
+/// The profile of somebody here.
+pub(crate) async fn local_profile(app: &App, user: &UserId) -> Result<Option<Profile>, ApiError> {
     let mut profile = app.accounts.profile(user).await?;
     if profile.is_none() && app.services.ask_for_user(user).await {
         profile = app.accounts.profile(user).await?;
     }
-    profile.ok_or_else(|| ApiError::not_found("there is no such profile"))
+    Ok(profile)
 }

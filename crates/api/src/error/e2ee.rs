@@ -13,6 +13,9 @@ impl From<E2eeError> for ApiError {
             }
             E2eeError::NoMasterKey => Self::missing_param(text),
             E2eeError::TooLarge(_) => Self::too_large(text),
+            E2eeError::TooManyBackups => {
+                Self::new(StatusCode::BAD_REQUEST, "M_LIMIT_EXCEEDED", text)
+            }
             E2eeError::BackupUnknown | E2eeError::BackupKeyUnknown | E2eeError::DeviceUnknown => {
                 Self::not_found(text)
             }
@@ -22,6 +25,7 @@ impl From<E2eeError> for ApiError {
             }
             E2eeError::NotDehydrated => Self::forbidden(text),
             E2eeError::Accounts(error) => error.into(),
+            E2eeError::Federation(error) => error.into(),
             E2eeError::Data(error) => error.into(),
         }
     }

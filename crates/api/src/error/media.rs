@@ -27,6 +27,7 @@ impl From<MediaError> for ApiError {
                 Self::disk_full(text)
             }
             MediaError::Folder(error) => Self::internal(&error),
+            MediaError::Federation(error) => error.into(),
             MediaError::Data(error) => error.into(),
         }
     }

@@ -17,13 +17,21 @@ impl From<RoomsError> for ApiError {
             RoomsError::RoomUnknown | RoomsError::EventUnknown | RoomsError::NotFound(_) => {
                 Self::not_found(text)
             }
-            RoomsError::NotJoined | RoomsError::Forbidden(_) => Self::forbidden(text),
+            RoomsError::NotJoined | RoomsError::Forbidden(_) | RoomsError::MixedRoom(_) => {
+                Self::forbidden(text)
+            }
             RoomsError::OnlyOwn => Self::suspended(),
             RoomsError::Refused(refusal) => refusal.into(),
             RoomsError::Invalid(_) => Self::invalid_param(text),
+            RoomsError::Missing(_) => Self::missing_param(text),
             RoomsError::BadContent(_) => Self::bad_json(text),
             RoomsError::InvalidRoomState(_) => bad("M_INVALID_ROOM_STATE"),
             RoomsError::UnsupportedVersion(_) => bad("M_UNSUPPORTED_ROOM_VERSION"),
+            RoomsError::IncompatibleVersion(version) => {
+                bad("M_INCOMPATIBLE_ROOM_VERSION").with("room_version", version.to_string())
+            }
+            RoomsError::CannotAuthoriseJoin => bad("M_UNABLE_TO_AUTHORISE_JOIN"),
+            RoomsError::CannotGrantJoin => bad("M_UNABLE_TO_GRANT_JOIN"),
             RoomsError::AliasTaken => bad("M_ROOM_IN_USE"),
             RoomsError::BadAlias(_) => bad("M_BAD_ALIAS"),
             RoomsError::StillInRoom => Self::unknown(text),
@@ -44,6 +52,7 @@ impl From<RoomsError> for ApiError {
             // clients go on after M_NOT_FOUND, with a new delayed event, and end after any other.
             RoomsError::DelayEnded => Self::new(StatusCode::CONFLICT, "M_NOT_FOUND", text),
             RoomsError::Data(error) => error.into(),
+            RoomsError::Federation(error) => error.into(),
             RoomsError::Accounts(error) => error.into(),
         }
     }
@@ -55,8 +64,12 @@ impl From<Refusal> for ApiError {
         match refusal {
             Refusal::TooLarge { .. } => Self::too_large(text),
             Refusal::Malformed(_) => Self::bad_json(text),
-            Refusal::NotAllowed(_) => Self::forbidden(text),
-            _ => Self::internal(&text),
+            // Another server's event that nobody, or not the right one, has signed.
+            Refusal::NotAllowed(_) | Refusal::KeysMissing(_) | Refusal::BadSignature(_) => {
+                Self::forbidden(text)
+            }
+            Refusal::Misplaced(_) => Self::invalid_param(text),
+            Refusal::Unresolvable(_) | Refusal::Corrupt(_) => Self::internal(&text),
         }
     }
 }

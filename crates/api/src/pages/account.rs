@@ -7,7 +7,7 @@ use axum::{Router, response::Response};
 use http::{Method, StatusCode};
 use maud::html;
 
-use super::{Problem, Visit, layout, redirect, serve};
+use super::{Problem, Visit, emails, layout, redirect, serve};
 use crate::App;
 
 pub(super) fn routes(router: Router<App>) -> Router<App> {
@@ -44,6 +44,14 @@ async fn show(visit: Arc<Visit>) -> Result<Response, Problem> {
             "/account/link",
             visit.t("Gerät verbinden", "Connect a device"),
             visit.t("Mit dem Code, den es zeigt", "With the code it shows"),
+        ),
+        (
+            emails::PATH,
+            visit.t("E-Mail-Adressen", "Mail addresses"),
+            visit.t(
+                "Zum Anmelden und für ein vergessenes Passwort",
+                "For signing in and for a forgotten password",
+            ),
         ),
         (
             "/account/password",

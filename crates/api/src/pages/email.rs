@@ -8,7 +8,7 @@ use blaupause_accounts::{AccountsError, ProofPurpose, ShownProof};
 use http::{Method, StatusCode};
 use maud::html;
 
-use super::{Problem, Visit, forms, layout, message, redirect, serve};
+use super::{Problem, Visit, emails, forms, layout, message, redirect, serve};
 use crate::{App, mail::CONFIRM};
 
 pub(super) fn routes(router: Router<App>) -> Router<App> {
@@ -30,12 +30,16 @@ async fn confirm(visit: Arc<Visit>) -> Result<Response, Problem> {
     match visit.app.accounts.confirm_proof(sid, token).await {
         Ok(shown) => Ok(done(&visit, &shown)),
         Err(AccountsError::AddressUnproved) => Ok(too_old(&visit)),
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            let (status, why) = Problem::from(error).at_form(visit.lang)?;
+            let title = visit.t("Das hat nicht geklappt", "That did not work");
+            Ok(message(&visit, status, title, &why, None))
+        }
     }
 }
 
 fn question(visit: &Visit, shown: &ShownProof) -> Response {
-    let (title, text, button) = match shown.purpose {
+    let (title, text, button) = match &shown.purpose {
         ProofPurpose::Registration => (
             visit.t("E-Mail-Adresse bestätigen", "Confirm your mail address"),
             visit.t(
@@ -44,7 +48,7 @@ fn question(visit: &Visit, shown: &ShownProof) -> Response {
             ),
             visit.t("Adresse bestätigen", "Confirm the address"),
         ),
-        ProofPurpose::Account => (
+        ProofPurpose::Account | ProofPurpose::Own(_) => (
             visit.t("E-Mail-Adresse bestätigen", "Confirm your mail address"),
             visit.t(
                 "Diese Adresse soll zu einem Konto hinzugefügt werden:",
@@ -63,6 +67,9 @@ fn question(visit: &Visit, shown: &ShownProof) -> Response {
     };
     let body = html! {
         p { (text) " " strong { (shown.address.as_str()) } }
+        @if let ProofPurpose::Own(user) = &shown.purpose {
+            p { (visit.t("Das Konto ist", "The account is")) " " strong { (user) } }
+        }
         p {
             (visit.t(
                 "Haben Sie das nicht veranlasst? Dann schließen Sie diese Seite.",
@@ -76,6 +83,9 @@ fn question(visit: &Visit, shown: &ShownProof) -> Response {
 
 /// Back to the client, if it is one that people may be sent to.
 fn done(visit: &Visit, shown: &ShownProof) -> Response {
+    if let ProofPurpose::Own(_) = shown.purpose {
+        return added(visit, shown);
+    }
     let proofs = visit.app.settings.mail.as_ref();
     let next = shown.next_link.as_deref();
     // Checked when it was stored; the list may have become shorter since.
@@ -89,6 +99,16 @@ fn done(visit: &Visit, shown: &ShownProof) -> Response {
         "Thank you. Please go back to the application in which you started.",
     );
     message(visit, StatusCode::OK, title, text, None)
+}
+
+/// The address is the account's now.
+fn added(visit: &Visit, shown: &ShownProof) -> Response {
+    let body = html! {
+        (forms::done(visit.t("Die Adresse gehört jetzt zu Ihrem Konto.", "The address is now part of your account.")))
+        p { strong { (shown.address.as_str()) } }
+        p { a href=(emails::PATH) { (visit.t("Ihre E-Mail-Adressen", "Your mail addresses")) } }
+    };
+    layout::page(visit, StatusCode::OK, visit.t("Bestätigt", "Confirmed"), &body)
 }
 
 fn too_old(visit: &Visit) -> Response {

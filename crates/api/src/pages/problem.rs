@@ -143,6 +143,18 @@ fn at_form(error: &AccountsError, lang: Language) -> Option<String> {
             "An account needs a confirmed mail address here. Please create it in a Matrix \
              application.",
         ),
+        AccountsError::AddressInUse => lang.t(
+            "Diese E-Mail-Adresse gehört schon zu einem Konto.",
+            "This mail address belongs to an account already.",
+        ),
+        AccountsError::AddressDenied => lang.t(
+            "E-Mail-Adressen dieser Art werden hier nicht angenommen.",
+            "Mail addresses like this are not taken here.",
+        ),
+        AccountsError::TooMany("addresses") => lang.t(
+            "Ihr Konto hat schon so viele E-Mail-Adressen, wie es haben kann.",
+            "Your account has as many mail addresses as it can have.",
+        ),
         AccountsError::TooLarge(_) | AccountsError::ProfileTooLarge => {
             lang.t("Der Text ist zu lang.", "The text is too long.")
         }

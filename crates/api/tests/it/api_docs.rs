@@ -10,12 +10,13 @@ use crate::endpoints::table::{Auth, Row, rows, without_names};
 const WRITE: &str = "BLAUPAUSE_WRITE_DOCS";
 
 /// Beginnings of paths and the part of the document that they stand in, the first that fits.
-const PARTS: [(&str, &str); 8] = [
+const PARTS: [(&str, &str); 9] = [
     ("/_matrix/client/unstable/", "Proposals (unstable)"),
     ("/_matrix/client/r0/", "Client-server API, old paths (r0)"),
     ("/_matrix/client/", "Client-server API"),
     ("/_matrix/media/", "Media (deprecated paths)"),
     ("/_matrix/federation/", "Server-server API"),
+    ("/_matrix/key/", "Keys of servers (server-server API)"),
     ("/.well-known/", "Discovery"),
     ("/_synapse/", "Administration"),
     ("/", "OAuth 2.0 and account pages"),
@@ -47,6 +48,7 @@ fn document() -> String {
          stale. Facts about the specification come from `endpoints.tsv` beside it, which also says \
          what is not served and why.\n\n\
          *Caller*: `token` needs an access token, `service` that of an application service, \
+         `server` the signature of another server, \
          `optional` answers more to whoever has one, `anybody` needs none, `cookie` a session of \
          the account pages. *Since*: version of the specification, or the proposal.\n",
     );
@@ -68,6 +70,16 @@ fn document() -> String {
     text
 }
 
+/// Whether servers ask there without a signature.
+fn is_open_to_servers(path: &str) -> bool {
+    path.starts_with("/_matrix/key/") || path == "/_matrix/federation/v1/version"
+}
+
+/// Whether the caller is a server that signs.
+fn is_signed(path: &str) -> bool {
+    path.starts_with("/_matrix/federation/") && !is_open_to_servers(path)
+}
+
 fn caller(route: &Route, row: Option<&Row>) -> &'static str {
     match (row.map(|row| row.auth), route.needs_token) {
         (Some(Auth::Service), _) => "service",
@@ -75,6 +87,8 @@ fn caller(route: &Route, row: Option<&Row>) -> &'static str {
         (Some(Auth::Optional), _) => "optional",
         (Some(Auth::None), _) => "anybody",
         (Some(Auth::Token), _) | (None, Some(true)) => "token",
+        (None, Some(false)) if is_signed(&route.path) => "server",
+        (None, Some(false)) if is_open_to_servers(&route.path) => "anybody",
         (None, Some(false)) => "optional",
         (None, None) if route.path.starts_with("/_matrix/client") => "token",
         (None, None) => "anybody",

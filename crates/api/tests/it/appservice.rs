@@ -1,6 +1,6 @@
 //! Application services, with one that really listens.
 
-mod fake;
+pub mod fake;
 mod people;
 mod told;
 

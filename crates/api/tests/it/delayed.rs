@@ -51,6 +51,8 @@ async fn the_query_of_send_and_state_schedules_and_the_event_names_its_delay() {
     let one = alice.get(&format!("{PREFIX}/delayed_events/{delay}")).await.ok();
     let event = one["event_id"].as_str().expect("sent");
     assert!(one["finalised_ts"].is_u64());
+    assert_eq!(one["finalised"]["event_id"], json!(event));
+    assert!(one["finalised"]["finalised_ts"].is_u64() && one["delayed_since_ts"].is_u64());
     let event = alice.get(&format!("/v3/rooms/{room}/event/{event}")).await.ok();
     assert_eq!(event["unsigned"]["org.matrix.msc4140.delay_id"], json!(delay));
     pass(&server, 1_000).await;
@@ -68,6 +70,7 @@ async fn the_endpoint_of_the_final_text_schedules_at_both_paths() {
         let body = json!({ field: 1_000, "state_key": "", "content": { "topic": field } });
         let delay = id_in(&alice.put(&path, body).await.ok());
         let one = alice.get(&format!("/v1/delayed_events/{delay}")).await.ok();
+        assert!(one.get("finalised").is_none());
         assert_eq!((&one["delay_ms"], &one["state_key"]), (&json!(1_000), &json!("")));
         alice.post(&format!("/v1/delayed_events/{delay}/send"), json!({})).await.ok();
         let topic = alice.get(&format!("/v3/rooms/{room}/state/m.room.topic")).await.ok();

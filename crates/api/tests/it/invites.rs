@@ -74,3 +74,18 @@ async fn garbage_in_the_rules_is_no_rule() {
         alice.post(&format!("/v3/rooms/{room}/leave"), json!({})).await.ok();
     }
 }
+
+#[tokio::test]
+async fn invitations_that_came_before_somebody_blocked_all_are_hidden_until_they_stop() {
+    let server = Server::new().await;
+    let (alice, bob) = (server.user("alice").await, server.user("bob").await);
+    let room = room(&bob).await;
+    let invite = json!({ "user_id": alice.id });
+    bob.post(&format!("/v3/rooms/{room}/invite"), invite).await.ok();
+    assert_eq!(invitations(&alice).await, [&*room]);
+    let kind = "m.invite_permission_config";
+    set(&alice, kind, json!({ "default_action": "block" })).await;
+    assert!(invitations(&alice).await.is_empty());
+    set(&alice, kind, json!({})).await;
+    assert_eq!(invitations(&alice).await, [&*room]);
+}

@@ -11,9 +11,9 @@ use crate::{
 };
 
 /// RFC 7636, appendix B.
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-const REDIRECT: &str = "https://app.example.org/?no_universal_links=true";
+pub const REDIRECT: &str = "https://app.example.org/?no_universal_links=true";
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const SCOPE: &str = "urn:matrix:client:api:* urn:matrix:client:device:ABCDEFGHIJ";
 
@@ -53,7 +53,7 @@ async fn register(server: &Server, metadata: &Value) -> Answer {
     server.send(request.body(Body::from(metadata.to_string())).expect("a request")).await
 }
 
-async fn client(server: &Server) -> String {
+pub async fn client(server: &Server) -> String {
     let answer = register(server, &metadata()).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
     answer.body["client_id"].as_str().expect("an id").to_owned()
@@ -80,7 +80,7 @@ fn authorize(client: &str, changes: &[(&str, &str)]) -> String {
 }
 
 /// Sign in and say yes; answers the code.
-async fn code(server: &Server, client: &str) -> String {
+pub async fn code(server: &Server, client: &str) -> String {
     let browser = Browser::new(server);
     browser.sign_in("alice", PASSWORD).await.location();
     let sent = browser.submit(&authorize(client, &[]), &[("decision", "allow")]).await;

@@ -5,7 +5,7 @@ use blaupause_api::{LiveKit, Settings, WellKnown, Who};
 use http::Method;
 use serde_json::json;
 
-use crate::server::{PASSWORD, Server, settings};
+use crate::server::{Federated, More, PASSWORD, Server, settings};
 
 async fn with(api: Settings) -> Server {
     let server = Server::with_api(settings(), api).await;
@@ -65,11 +65,11 @@ async fn clients_learn_where_calls_go() {
 
 #[tokio::test]
 async fn without_federation_there_is_nothing_for_other_servers() {
-    for (federation_off, status, code) in
-        [(false, 401, "M_UNAUTHORIZED"), (true, 404, "M_UNRECOGNIZED")]
+    for (federated, status, code) in
+        [(Federated::WithNobody, 401, "M_UNAUTHORIZED"), (Federated::Off, 404, "M_UNRECOGNIZED")]
     {
-        let server = with(Settings { federation_off, ..Settings::default() }).await;
-        let path = "/_matrix/federation/v1/version/x";
+        let server = Server::with_more(More { federated, ..More::default() }).await;
+        let path = "/_matrix/federation/v1/event/$x";
         server.call(Method::GET, path, None, None).await.refused(status, code);
         // Asked by services of our own, such as LiveKit's.
         let userinfo = "/_matrix/federation/v1/openid/userinfo";

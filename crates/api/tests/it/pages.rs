@@ -28,6 +28,8 @@ async fn every_page_is_sound_in_both_languages() {
             &format!("/account/session?device_id={device}"),
             &format!("/account/end-session?device_id={device}"),
             "/account/end-sessions",
+            "/account/emails",
+            "/account/remove-email?address=a",
             "/account/password",
             "/account/deactivate",
             "/account/cross-signing",

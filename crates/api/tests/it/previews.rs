@@ -26,7 +26,7 @@ const PREVIEW: &str = "/v1/media/preview_url";
 
 /// Pages on a port of this machine; how often the first one was asked for.
 #[expect(clippy::disallowed_methods, reason = "the site is no part of the server")]
-async fn site() -> (String, Arc<AtomicUsize>) {
+pub async fn site() -> (String, Arc<AtomicUsize>) {
     let html = |text: &'static str| ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text);
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);

@@ -1,10 +1,13 @@
 //! A server in memory and a client for it.
 
+use std::sync::Arc;
+
 use axum::{Router, body::Body};
 use blaupause_accounts::{Accounts, Argon2Cost, NewAccount, RegistrationMode, Secret};
 use blaupause_api::{App, HttpMetrics, OAuth, Parts, Settings, Turn, TurnLogin, WellKnown};
 use blaupause_data::{Data, Db, Env};
 use blaupause_e2ee::E2ee;
+use blaupause_federation::{CallLimits, Exchange, Federation, Wire, WireError};
 use blaupause_media::{Media, PreviewSettings, Previews};
 use blaupause_notify::{Notify, ServicePauses, Services};
 use blaupause_outbound::{Outbound, OutboundSettings};
@@ -12,10 +15,11 @@ use blaupause_rooms::Rooms;
 use blaupause_sso::Sso;
 use blaupause_store::MemStore;
 use blaupause_sync::Sync;
+use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
-use ruma::server_name;
+use ruma::{OwnedServerName, ServerName, server_name};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -36,15 +40,65 @@ pub struct Server {
     pub store: MemStore,
     pub services: Services,
     pub notify: Notify,
+    pub federation: Federation,
     _media: TempDir,
 }
 
 /// What only few tests set up.
 #[derive(Default)]
 pub struct More {
+    pub federated: Federated,
     pub rooms: blaupause_rooms::Settings,
     pub previews: Option<(PreviewSettings, OutboundSettings)>,
     pub sso: blaupause_sso::Settings,
+}
+
+/// The server's place among others.
+#[derive(Default)]
+pub enum Federated {
+    /// There are no others.
+    Off,
+    /// Federation is on, and nobody is on the list.
+    #[default]
+    WithNobody,
+    /// Under a name, over a network, in its time.
+    With {
+        name: OwnedServerName,
+        env: Env,
+        wire: Arc<dyn Wire>,
+        settings: Box<blaupause_federation::Settings>,
+    },
+}
+
+impl Federated {
+    fn place(&self) -> (OwnedServerName, Env) {
+        match self {
+            Self::With { name, env, .. } => (name.clone(), env.clone()),
+            Self::Off | Self::WithNobody => {
+                (server_name!("example.org").to_owned(), Env::manual(START_MS))
+            }
+        }
+    }
+
+    fn handle(self, data: &Data) -> Federation {
+        match self {
+            Self::Off => Federation::off(data.clone()),
+            Self::WithNobody => {
+                let settings = blaupause_federation::Settings::default();
+                Federation::new(data.clone(), Arc::new(Cut), settings)
+            }
+            Self::With { wire, settings, .. } => Federation::new(data.clone(), wire, *settings),
+        }
+    }
+}
+
+/// A network without anybody.
+struct Cut;
+
+impl Wire for Cut {
+    fn exchange<'a>(&'a self, _: &'a ServerName, _: Request<Bytes>, _: CallLimits) -> Exchange<'a> {
+        Box::pin(async { Err(WireError::Unreachable("there is no network".to_owned())) })
+    }
 }
 
 /// An answer: status and JSON.
@@ -90,6 +144,30 @@ pub fn settings() -> blaupause_accounts::Settings {
     }
 }
 
+/// Settings with which a server offers everything that needs nobody else.
+pub fn full_settings() -> (blaupause_accounts::Settings, Settings, blaupause_notify::Settings) {
+    let base_url = "https://matrix.example.org".to_owned();
+    let api = Settings {
+        well_known: WellKnown {
+            client_base_url: Some(base_url.clone()),
+            server: Some("matrix.example.org:443".to_owned()),
+            support: Some(json!({ "support_page": "https://example.org/help" })),
+            ..Default::default()
+        },
+        oauth: Some(OAuth { base_url }),
+        turn: Some(Turn {
+            uris: vec!["turn:turn.example.org".to_owned()],
+            ttl_seconds: 3600,
+            login: TurnLogin::Shared(Secret::new("a relay's secret".to_owned())),
+        }),
+        legacy_media: true,
+        ..Default::default()
+    };
+    let accounts = blaupause_accounts::Settings { guests: true, ..settings() };
+    let notify = blaupause_notify::Settings { thread_subscriptions: true, ..Default::default() };
+    (accounts, api, notify)
+}
+
 impl Server {
     pub async fn new() -> Self {
         Self::with(settings()).await
@@ -111,26 +189,7 @@ impl Server {
 
     /// A server that offers everything that operators can switch on.
     pub async fn full() -> Self {
-        let base_url = "https://matrix.example.org".to_owned();
-        let api = Settings {
-            well_known: WellKnown {
-                client_base_url: Some(base_url.clone()),
-                server: Some("matrix.example.org:443".to_owned()),
-                support: Some(json!({ "support_page": "https://example.org/help" })),
-                ..Default::default()
-            },
-            oauth: Some(OAuth { base_url }),
-            turn: Some(Turn {
-                uris: vec!["turn:turn.example.org".to_owned()],
-                ttl_seconds: 3600,
-                login: TurnLogin::Shared(Secret::new("a relay's secret".to_owned())),
-            }),
-            legacy_media: true,
-            ..Default::default()
-        };
-        let accounts = blaupause_accounts::Settings { guests: true, ..settings() };
-        let notify =
-            blaupause_notify::Settings { thread_subscriptions: true, ..Default::default() };
+        let (accounts, api, notify) = full_settings();
         Self::build(accounts, api, notify).await
     }
 
@@ -183,24 +242,26 @@ impl Server {
         Self::over_with(store, settings, api, notify, More::default()).await
     }
 
-    async fn over_with(
+    pub async fn over_with(
         store: MemStore,
         settings: blaupause_accounts::Settings,
         api: Settings,
         notify: blaupause_notify::Settings,
         more: More,
     ) -> Self {
-        let name = server_name!("example.org");
+        let (name, env) = more.federated.place();
         let db = Db::Mem(store.clone());
-        let data = Data::open(db, name, Env::manual(START_MS)).await.expect("an empty store");
+        let data = Data::open(db, &name, env).await.expect("an empty store");
         let accounts = Accounts::new(data.clone(), settings);
-        let rooms = Rooms::new(data.clone(), accounts.clone(), more.rooms);
-        let e2ee = E2ee::new(data.clone(), accounts.clone());
+        let federation = more.federated.handle(&data);
+        let rooms = Rooms::new(data.clone(), accounts.clone(), federation.clone(), more.rooms);
+        let e2ee = E2ee::new(data.clone(), accounts.clone(), federation.clone());
         let folder = tempfile::tempdir().expect("a folder");
         let media_settings =
             blaupause_media::Settings { path: folder.path().to_owned(), ..Default::default() };
-        let media =
-            Media::open(data.clone(), media_settings).await.expect("the folder can be written");
+        let media = Media::open(data.clone(), federation.clone(), media_settings)
+            .await
+            .expect("the folder can be written");
         let previews = more.previews.map(|(settings, outbound)| {
             let outbound = Outbound::new(outbound).expect("the system's certificates");
             Previews::new(media.clone(), settings, outbound)
@@ -229,6 +290,7 @@ impl Server {
         let app = App::new(Parts {
             data: data.clone(),
             accounts: accounts.clone(),
+            federation: federation.clone(),
             rooms: rooms.clone(),
             e2ee,
             media,
@@ -249,6 +311,7 @@ impl Server {
             store,
             services,
             notify,
+            federation,
             _media: folder,
         }
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use blaupause_accounts::Secret;
 use blaupause_api::Settings;
 use blaupause_sso::{
-    Algorithm, ClientAuth, Condition, Mapping, Newcomers, OnLogout, Provider as ProviderSettings,
-    Settings as SsoSettings,
+    ClientAuth, Condition, Mapping, Newcomers, OnLogout, PUBLIC_ALGORITHMS,
+    Provider as ProviderSettings, Settings as SsoSettings,
 };
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ pub fn provider_settings(provider: &Provider) -> ProviderSettings {
         client_id: CLIENT.to_owned(),
         client_auth: ClientAuth::Basic(Secret::new(SECRET.to_owned())),
         scopes: vec!["profile".to_owned()],
-        algorithms: Algorithm::PUBLIC.to_vec(),
+        algorithms: PUBLIC_ALGORITHMS.to_vec(),
         userinfo: false,
         mapping: Mapping {
             localpart: template("{preferred_username}"),

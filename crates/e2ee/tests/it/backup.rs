@@ -54,3 +54,16 @@ async fn only_the_newest_version_is_written_and_a_deleted_one_is_gone() {
     assert_ne!(third, new);
     assert!(world.e2ee.backup_keys(user, &third, None, None).await.expect("read").is_empty());
 }
+
+#[tokio::test]
+async fn versions_that_nobody_deletes_have_a_limit() {
+    let world = World::new().await;
+    let user = user_id!("@anna:example.org");
+    for _ in 0..50 {
+        world.e2ee.create_backup(user, "m.test", &auth_data()).await.expect("made");
+    }
+    let refused = world.e2ee.create_backup(user, "m.test", &auth_data()).await;
+    assert!(matches!(refused, Err(E2eeError::TooManyBackups)), "{refused:?}");
+    world.e2ee.delete_backup(user, "7").await.expect("deleted");
+    world.e2ee.create_backup(user, "m.test", &auth_data()).await.expect("there is room again");
+}

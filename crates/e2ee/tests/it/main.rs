@@ -3,7 +3,9 @@
 mod backup;
 mod budgets;
 mod keys;
+mod peer;
 mod people;
+mod remote;
 mod signing;
 mod stored;
 mod to_device;

@@ -3,6 +3,7 @@ use blaupause_accounts::{
 };
 use blaupause_data::{Data, Env};
 use blaupause_e2ee::E2ee;
+use blaupause_federation::Federation;
 use blaupause_store::{Db, MemStore};
 use ruma::{OwnedDeviceId, OwnedUserId, encryption::DeviceKeys, serde::Raw, server_name};
 use serde_json::{Value, json};
@@ -25,6 +26,11 @@ pub struct Device {
 
 impl World {
     pub async fn new() -> Self {
+        Self::speaking(|data| Federation::off(data.clone())).await
+    }
+
+    /// With other servers.
+    pub async fn speaking(federation: impl FnOnce(&Data) -> Federation) -> Self {
         let env = Env::manual(1_000_000);
         let store = MemStore::new();
         let data = Data::open(Db::Mem(store.clone()), server_name!("example.org"), env)
@@ -36,7 +42,9 @@ impl World {
             ..Settings::default()
         };
         let accounts = Accounts::new(data.clone(), settings);
-        Self { e2ee: E2ee::new(data.clone(), accounts.clone()), data, store, accounts }
+        let federation = federation(&data);
+        let e2ee = E2ee::new(data.clone(), accounts.clone(), federation);
+        Self { e2ee, data, store, accounts }
     }
 
     /// Reads and commits of an action, printed and held to a budget.

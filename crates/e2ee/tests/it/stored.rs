@@ -27,6 +27,22 @@ fn rows() -> Catalogue {
     all.row::<ToDeviceTxnRow>(|any| ((any.text(), any.bytes()), any.number()));
     all.row::<DevicesChangedRow>(|_| ((), ()));
     all.row::<DeviceChangeRow>(|any| ((any.pos(), any.small() as u16), any.user()));
+    all.row::<RemoteListRow>(|any| {
+        let list = RemoteList {
+            user_id: any.user(),
+            stream_id: any.maybe(Any::number),
+            is_fresh: any.flag(),
+        };
+        ((), list)
+    });
+    all.row::<ToldDevicesRow>(|any| {
+        let told = ToldDevices {
+            stream_id: any.number(),
+            devices: any.list(|any| (any.text(), any.bytes())).into_iter().collect(),
+            signing_keys: any.maybe(Any::bytes),
+        };
+        ((), told)
+    });
     all.row::<BackupVersionRow>(|any| {
         let version = BackupVersionValue {
             algorithm: any.text(),

@@ -1,6 +1,9 @@
 //! One worker: reads the log, makes transactions, sends them until they are taken.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use blaupause_accounts::AppService;
 use blaupause_data::DataError;
@@ -101,6 +104,8 @@ impl Services {
             body: Some(body),
             time: TRANSACTION_TIME,
         };
+        let Some(link) = self.link(service) else { return };
+        link.sent_ms.store(self.data().env().now_millis(), Ordering::Relaxed);
         let mut pause = self.0.pauses.first;
         let mut failures = 0_u32;
         loop {
@@ -109,6 +114,7 @@ impl Services {
                     if failures > 0 {
                         tracing::info!(service = id, failures, "the service is there again");
                     }
+                    link.sent_ms.store(0, Ordering::Relaxed);
                     return;
                 }
                 Ok(reply) => format!("it answered {}", reply.status.as_u16()),
@@ -121,14 +127,9 @@ impl Services {
             } else {
                 tracing::debug!(service = id, why, failures, "a transaction was not taken");
             }
-            self.pause(service, pause).await;
+            // Not if the service says that it is there.
+            let _ = tokio::time::timeout(pause, link.is_back.notified()).await;
             pause = (pause * 2).min(self.0.pauses.longest);
         }
-    }
-
-    /// Wait, but not if the service says that it is there.
-    async fn pause(&self, service: &AppService, pause: Duration) {
-        let Some(link) = self.link(service) else { return };
-        let _ = tokio::time::timeout(pause, link.is_back.notified()).await;
     }
 }

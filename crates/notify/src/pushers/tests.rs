@@ -25,7 +25,8 @@ async fn world() -> (Notify, Accounts, OwnedUserId, OwnedDeviceId) {
     };
     let made = accounts.register(wanted).await.expect("an account");
     let device = made.issued.expect("a session").device_id;
-    let rooms = Rooms::new(data.clone(), accounts.clone(), Default::default());
+    let federation = blaupause_federation::Federation::off(data.clone());
+    let rooms = Rooms::new(data.clone(), accounts.clone(), federation, Default::default());
     (Notify::new(data, accounts.clone(), rooms), accounts, made.user_id, device)
 }
 

@@ -3,6 +3,7 @@
 
 mod budgets;
 mod counts;
+mod mail;
 mod rules;
 mod stored;
 mod world;

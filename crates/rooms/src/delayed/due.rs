@@ -11,7 +11,7 @@ use crate::{
     Rooms, RoomsError,
     rows::{
         DelayFailure, DelayOwnerRow, DelayTxnRow, Delayed, DelayedContentRow, DelayedEndRow,
-        DelayedRow, DueRow, Outcome,
+        DelayedRow, DelayedStickyRow, DueRow, Outcome,
     },
 };
 
@@ -182,6 +182,7 @@ impl Rooms {
             let part: Part = parts.user(&due.owner);
             write.del::<DelayedEndRow>(part, &due.id);
             write.del::<DelayedContentRow>(part, &due.id);
+            write.del::<DelayedStickyRow>(part, &due.id);
             write.del::<DelayOwnerRow>(self.place_of(&due.id), &due.id);
             if let Some(txn) = delayed.txn {
                 write.del::<DelayTxnRow>(part, &txn);

@@ -1,6 +1,6 @@
 //! The time of a delayed event has come: it is said as if its owner said it now.
 
-use blaupause_data::Found;
+use blaupause_data::{Found, ReadSet};
 use blaupause_graph::Draft;
 use ruma::{
     OwnedEventId, UserId,
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::{
     Redact, Rooms, RoomsError, SendEvent, SendState, Transaction,
     append::Appending,
-    rows::{Delayed, DelayedRow, EventDelayRow, Outcome},
+    rows::{Delayed, DelayedRow, DelayedStickyRow, EventDelayRow, Outcome},
     validate,
 };
 
@@ -44,6 +44,7 @@ impl Rooms {
                     state_key: key.clone(),
                     content: content.to_owned(),
                     timestamp: None,
+                    sticky_ms: None,
                 };
                 self.send_state(state).await?
             }
@@ -82,6 +83,7 @@ impl Rooms {
             content: content.to_owned(),
             transaction: Some(transaction),
             timestamp: None,
+            sticky_ms: None,
         };
         self.redact(Redact::try_from(event)?).await
     }
@@ -101,12 +103,16 @@ impl Rooms {
                 let mut lane = self.lane(&waiting.room_id).await?;
                 // A conflict may come from the room or from the delay: only the first is tried
                 // again.
-                let now = self.data().get::<DelayedRow>(part, &key).await?;
+                let mut want = ReadSet::new();
+                let now = want.get::<DelayedRow>(part, &key);
+                let sticky = want.get::<DelayedStickyRow>(part, &key);
+                let got = want.run(self.data()).await?;
+                let (now, sticky) = (got.one(now)?, got.one(sticky)?.map(|row| row.value));
                 if now.is_none_or(|now| now.version != waiting.version) {
                     return Ok(None);
                 }
                 let mut batch = Appending::new(self, lane.room()?);
-                let draft = self.delayed_draft(owner, waiting, content);
+                let draft = self.delayed_draft(owner, waiting, content).sticky(sticky);
                 if let Some(same) = batch.says_already(&draft).await? {
                     let event = same.event_id().to_owned();
                     let outcome = Outcome::Sent(event.clone());
@@ -145,6 +151,7 @@ impl Rooms {
                     state_key: key.clone(),
                     content: content.to_owned(),
                     timestamp: None,
+                    sticky_ms: None,
                 };
                 self.check_state(&state).await
             }

@@ -10,7 +10,7 @@ use ruma::api::{
 };
 use serde_json::value::RawValue;
 
-use super::{EventInRoom, messages::page_limit, timeline::Search};
+use super::{EventInRoom, filter::RelationFilter, messages::page_limit, timeline::Search};
 use crate::RoomsError;
 
 /// How much around an event.
@@ -76,7 +76,9 @@ impl EventInRoom {
         let place = self.event.place.ok_or(RoomsError::EventUnknown)?;
         // Seen before the timeline is: what comes later lies behind this gap.
         let newest = access.newest_gap();
-        let search = |from, dir, limit| Search { from, to: None, dir, limit, filter };
+        let open = RelationFilter::OPEN;
+        let search =
+            |from, dir, limit| Search { from, to: None, dir, limit, filter, relations: &open };
         // Boxed: two searches side by side are much for a stack.
         let later = Box::pin(async {
             // The event itself comes first in this direction.

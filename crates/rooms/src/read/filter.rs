@@ -54,6 +54,43 @@ fn url_passes(wanted: Option<UrlFilter>, event: &Event) -> bool {
     }
 }
 
+/// Which relations the events of a page have (MSC3874). Only pages of a room's history ask so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelationFilter {
+    /// Only events with one of these; `None`: any, or none.
+    pub types: Option<Vec<String>>,
+    /// No event with one of these.
+    pub not_types: Vec<String>,
+}
+
+impl RelationFilter {
+    /// Every event passes.
+    pub const OPEN: Self = Self { types: None, not_types: Vec::new() };
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.types.is_none() && self.not_types.is_empty()
+    }
+
+    pub(crate) fn passes(&self, event: &Event) -> bool {
+        #[derive(Deserialize)]
+        struct Content {
+            #[serde(rename = "m.relates_to")]
+            relates_to: RelatesTo,
+        }
+        #[derive(Deserialize)]
+        struct RelatesTo {
+            rel_type: String,
+        }
+        if self.is_open() {
+            return true;
+        }
+        let Some(content) = event.content_as::<Content>() else { return self.types.is_none() };
+        let rel_type = &content.relates_to.rel_type;
+        !self.not_types.contains(rel_type)
+            && self.types.as_ref().is_none_or(|types| types.contains(rel_type))
+    }
+}
+
 /// Whether the filter leaves every event of its rooms through.
 pub fn is_open(filter: &RoomEventFilter) -> bool {
     filter.senders.is_none()

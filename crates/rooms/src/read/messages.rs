@@ -13,11 +13,19 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
-use super::{RoomAccess, timeline::Search, token};
+use super::{
+    RoomAccess,
+    filter::RelationFilter,
+    timeline::{Found, Search},
+    token,
+};
 use crate::RoomsError;
 
 /// Events of a page at most, whatever the client asks.
 pub(crate) const PAGE_EVENTS_MAX: usize = 100;
+
+/// How often other servers are asked for history that one page needs.
+const FILLS_MAX: usize = 4;
 
 /// Which page.
 #[derive(Clone, Debug)]
@@ -53,21 +61,33 @@ impl RoomAccess {
     /// # Errors
     /// [`RoomsError::Invalid`] if a token is not one of ours.
     pub async fn messages(&self, query: &MessagesQuery) -> Result<Messages, RoomsError> {
+        self.related_messages(query, &RelationFilter::OPEN).await
+    }
+
+    /// As [`RoomAccess::messages`], events with certain relations only (MSC3874).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn related_messages(
+        &self,
+        query: &MessagesQuery,
+        relations: &RelationFilter,
+    ) -> Result<Messages, RoomsError> {
         let from = match token::parse_optional(query.from.as_deref())? {
             Some(from) => from,
             None if query.dir == Direction::Forward => Place::START,
             None => self.newest_gap(),
         };
         let limit = query.filter.limit.map_or(query.limit, |limit| query.limit.min(limit.into()));
-        let found = self
-            .find(Search {
-                from,
-                to: token::parse_optional(query.to.as_deref())?,
-                dir: query.dir,
-                limit: page_limit(limit).max(1),
-                filter: &query.filter,
-            })
-            .await?;
+        let search = Search {
+            from,
+            to: token::parse_optional(query.to.as_deref())?,
+            dir: query.dir,
+            limit: page_limit(limit).max(1),
+            filter: &query.filter,
+            relations,
+        };
+        let found = self.find_with_history(search).await?;
         let state = match (&query.filter.lazy_load_options, found.events.first()) {
             (LazyLoadOptions::Enabled { .. }, Some(first)) => {
                 self.senders(&found.events, first.stored.state_after).await?
@@ -80,6 +100,36 @@ impl RoomAccess {
             chunk: self.serialize_page(&found.events).await?,
             state: self.serialize_state(&state),
         })
+    }
+
+    /// As [`RoomAccess::find`]; other servers are asked for history that is not here.
+    async fn find_with_history(&self, mut search: Search<'_>) -> Result<Found, RoomsError> {
+        let is_shared = self.rooms.data().servers_in(&self.room).await?.len() > 1;
+        if search.dir == Direction::Forward || !is_shared {
+            return self.find(search).await;
+        }
+        let (limit, start) = (search.limit, search.from);
+        let mut found = Found::default();
+        for _ in 0..FILLS_MAX {
+            if let Some(gap) = self.rooms.newest_gap(&self.room, search.from, search.from).await? {
+                Box::pin(self.rooms.fill(&self.room, &gap)).await?;
+            }
+            let more = self.find(search).await?;
+            found.events.extend(more.events);
+            (found.next, found.is_elsewhere) = (more.next, more.is_elsewhere);
+            match more.next {
+                Some(next) if more.is_elsewhere && found.events.len() < limit => {
+                    (search.from, search.limit) = (next, limit - found.events.len());
+                }
+                _ => break,
+            }
+        }
+        // Nobody knows more at the moment: who asks again may have more luck.
+        if found.next.is_none() && search.from != start && !found.events.is_empty() {
+            let gap = self.rooms.newest_gap(&self.room, search.from, search.from).await?;
+            found.next = gap.map(|gap| gap.below);
+        }
+        Ok(found)
     }
 
     /// The member events of those who sent something, at a state.

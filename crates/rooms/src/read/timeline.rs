@@ -9,7 +9,11 @@ use blaupause_data::{
 use blaupause_graph::StateRoot;
 use ruma::api::{Direction, client::filter::RoomEventFilter};
 
-use super::{RoomAccess, filter, visibility::Lens};
+use super::{
+    RoomAccess,
+    filter::{self, RelationFilter},
+    visibility::Lens,
+};
 use crate::RoomsError;
 
 /// Entries that one request looks at to find events that the reader may see and that pass the
@@ -19,6 +23,7 @@ pub(crate) const LOOK_MAX: usize = 1_000;
 const LOOK_STEP: usize = 100;
 
 /// Where to look, and for what.
+#[derive(Clone, Copy)]
 pub(crate) struct Search<'a> {
     /// The gap to start from.
     pub from: Place,
@@ -27,6 +32,7 @@ pub(crate) struct Search<'a> {
     pub dir: Direction,
     pub limit: usize,
     pub filter: &'a RoomEventFilter,
+    pub relations: &'a RelationFilter,
 }
 
 /// What was found.
@@ -36,6 +42,8 @@ pub(crate) struct Found {
     pub events: Vec<Arc<Event>>,
     /// The gap to go on from; `None` if nothing lies beyond.
     pub next: Option<Place>,
+    /// What lies beyond `next` has to be asked for at other servers.
+    pub is_elsewhere: bool,
 }
 
 /// Entries in one direction.
@@ -102,7 +110,7 @@ impl RoomAccess {
         let mut looked = 0;
         while looked < LOOK_MAX {
             let missing = search.limit - found.events.len();
-            let usual = filter::is_open(search.filter) && looked == 0;
+            let usual = filter::is_open(search.filter) && search.relations.is_open() && looked == 0;
             let step = if usual { missing } else { missing.max(LOOK_STEP) };
             let step = step.min(LOOK_MAX - looked);
             // One more than is looked at: it says where to go on, if anywhere.
@@ -118,8 +126,13 @@ impl RoomAccess {
                     && lens.sees(&event)
                     && (event.state_key.is_some() || !ignored.contains(&event.sender))
                     && filter::event_passes(search.filter, &event)
+                    && search.relations.passes(&event)
                 {
                     found.events.push(event);
+                }
+                if search.dir == Direction::Backward && entries.rows[at].1.gap {
+                    (found.next, found.is_elsewhere) = (Some(entries.rows[at].0), true);
+                    return Ok(found);
                 }
                 if found.events.len() == search.limit {
                     found.next = gap_after(&entries, at, search.dir);

@@ -3,13 +3,13 @@
 use std::{ops::Bound, sync::Arc};
 
 use blaupause_data::{
-    Event, Order, Place, ReadSet, StreamPos,
+    Event, Order, Part, Place, ReadSet, StreamPos,
     rows::{TimelineEntry, TimelineRow},
 };
 use ruma::api::{Direction, client::filter::RoomEventFilter};
 
-use super::{RoomAccess, timeline::Search};
-use crate::RoomsError;
+use super::{RoomAccess, filter::RelationFilter, timeline::Search};
+use crate::{Rooms, RoomsError};
 
 /// Places that are probed in one round trip.
 const PROBES: u64 = 16;
@@ -45,19 +45,29 @@ impl RoomAccess {
     async fn near(&self, from: Place, dir: Direction) -> Result<Vec<Arc<Event>>, RoomsError> {
         let filter = RoomEventFilter::default();
         let limit = NEAR_EVENTS_MAX;
-        Ok(self.find(Search { from, to: None, dir, limit, filter: &filter }).await?.events)
+        let (to, filter, relations) = (None, &filter, &RelationFilter::OPEN);
+        Ok(self.find(Search { from, to, dir, limit, filter, relations }).await?.events)
     }
 
-    /// A gap with (mostly) earlier events before it and (mostly) later ones behind it.
     async fn gap_at(&self, ts: u64) -> Result<Option<Place>, RoomsError> {
-        let first = self.entries(Place::START, None, Direction::Forward, 1).await?;
-        let Some((first, _)) = first.rows.first().copied() else { return Ok(None) };
+        let last = self.last_place().and_then(Place::position);
+        self.rooms.gap_at(self.part, last, ts).await
+    }
+}
+
+impl Rooms {
+    /// A gap with (mostly) earlier events before it and (mostly) later ones behind it; `None` in a
+    /// room without events. Nothing after `last` is looked at.
+    pub(crate) async fn gap_at(
+        &self,
+        part: Part,
+        last: Option<StreamPos>,
+        ts: u64,
+    ) -> Result<Option<Place>, RoomsError> {
+        let first = self.data().list::<TimelineRow>(part, &(), 1).await?;
+        let Some((first, _)) = first.rows.first() else { return Ok(None) };
         let mut lo = first.position().map_or(0, |pos| pos.0);
-        let mut hi = self
-            .last_place()
-            .and_then(Place::position)
-            .map_or_else(|| self.rooms.data().position().0, |pos| pos.0)
-            + 1;
+        let mut hi = last.unwrap_or_else(|| self.data().position()).0 + 1;
         // Events up to `lo` are earlier, those from `hi` on later.
         for _ in 0..WAVES_MAX {
             if hi - lo <= 1 {
@@ -66,7 +76,7 @@ impl RoomAccess {
             let step = (hi - lo).div_ceil(PROBES).max(1);
             let probes: Vec<u64> =
                 (1..PROBES).map(|n| lo + n * step).filter(|at| *at < hi).collect();
-            for (at, event) in self.probe(&probes).await? {
+            for (at, event) in self.probe(part, &probes).await? {
                 // The first event at or behind the probe; none: everything there is earlier.
                 let later = event.is_none_or(|event| event.origin_server_ts >= ts);
                 if later {
@@ -80,14 +90,18 @@ impl RoomAccess {
     }
 
     /// The first event at or behind each position. Two round trips.
-    async fn probe(&self, at: &[u64]) -> Result<Vec<(u64, Option<Arc<Event>>)>, RoomsError> {
+    async fn probe(
+        &self,
+        part: Part,
+        at: &[u64],
+    ) -> Result<Vec<(u64, Option<Arc<Event>>)>, RoomsError> {
         let mut want = ReadSet::new();
         let slots: Vec<_> = at
             .iter()
             .map(|pos| {
                 let place = Place::live(StreamPos(*pos), 0);
                 want.range::<TimelineRow>(
-                    self.part,
+                    part,
                     Bound::Included(&place),
                     Bound::<&Place>::Unbounded,
                     Order::Forward,
@@ -95,13 +109,13 @@ impl RoomAccess {
                 )
             })
             .collect();
-        let got = want.run(self.rooms.data()).await?;
+        let got = want.run(self.data()).await?;
         let mut entries: Vec<Option<TimelineEntry>> = Vec::with_capacity(at.len());
         for slot in slots {
             entries.push(got.many(slot)?.rows.into_iter().next().map(|(_, row)| row.value));
         }
-        let numbers: Vec<_> = entries.iter().flatten().map(|entry| (self.part, entry.no)).collect();
-        let mut events = self.rooms.data().events(&numbers).await?.into_iter();
+        let numbers: Vec<_> = entries.iter().flatten().map(|entry| (part, entry.no)).collect();
+        let mut events = self.data().events(&numbers).await?.into_iter();
         let events = entries.iter().map(|entry| entry.as_ref().and_then(|_| events.next()?));
         Ok(at.iter().copied().zip(events).collect())
     }

@@ -38,7 +38,7 @@ pub(crate) fn membership_in(event: Option<&Event>) -> MembershipState {
 }
 
 /// The visibility that an event gives; `shared` if there is none or it is malformed.
-fn visibility_in(event: Option<&Event>) -> HistoryVisibility {
+pub(crate) fn visibility_in(event: Option<&Event>) -> HistoryVisibility {
     #[derive(Deserialize)]
     struct Content {
         history_visibility: HistoryVisibility,

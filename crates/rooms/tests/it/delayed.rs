@@ -37,6 +37,7 @@ impl World {
             content: raw(&json!({ "msgtype": "m.text", "body": text })),
             delay_ms,
             transaction: None,
+            sticky_ms: None,
         }
     }
 

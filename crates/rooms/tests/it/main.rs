@@ -20,5 +20,7 @@ mod searching;
 mod send;
 mod spaces;
 mod state;
+mod sticky;
 mod stored;
+mod sweep;
 mod upgrade;

@@ -1,8 +1,8 @@
-//! Search over the newest events.
+//! Search, and the index that it builds.
 
-use blaupause_rooms::{Reader, RoomsError, SearchQuery, SearchResults};
+use blaupause_rooms::{Reader, RoomsError, SearchQuery, SearchResults, rows::SearchPageRow};
 use blaupause_testkit::TestServer;
-use ruma::{UserId, api::client::filter::RoomEventFilter};
+use ruma::{OwnedEventId, OwnedRoomId, UserId, api::client::filter::RoomEventFilter};
 use serde_json::json;
 
 use crate::reading::{parsed, visibility};
@@ -124,4 +124,51 @@ async fn names_and_topics_are_searched_where_asked() {
     assert_eq!(found.count, 2);
     let topics = SearchQuery { keys: vec!["content.topic".to_owned()], ..query("tea") };
     assert_eq!(search(&server, &alice, &topics).await.expect("found").count, 1);
+}
+
+/// A room where much was said, one thing only once.
+async fn talkative_room(server: &TestServer, alice: &UserId) -> (OwnedRoomId, OwnedEventId) {
+    let room = server.private_room(alice).await;
+    let rare = server.say(alice, &room, "the Zuwendungsbescheid").await.expect("sent");
+    for n in 0..600 {
+        server.say(alice, &room, &format!("message number {n}")).await.expect("sent");
+    }
+    (room, rare)
+}
+
+#[tokio::test]
+async fn what_was_said_long_ago_is_found_and_costs_no_more_reads_than_what_is_new() {
+    let server = TestServer::new().await;
+    let alice = server.user("alice");
+    let (room, _) = talkative_room(&server, &alice).await;
+    let found = search(&server, &alice, &query("bescheid")).await.expect("found");
+    assert_eq!(bodies(&found), ["the Zuwendungsbescheid"]);
+    // The index is there now; what came after it is found too.
+    server.say(&alice, &room, "another bescheid").await.expect("sent");
+    let again = query("bescheid");
+    let (found, reads, commits) = server.round_trips(search(&server, &alice, &again)).await;
+    assert_eq!(found.expect("found").count, 2);
+    assert!(reads <= 10 && commits == 0, "{reads} reads, {commits} commits");
+    let found = search(&server, &alice, &query("number 5")).await.expect("found");
+    assert_eq!(found.count, 195, "every number with a 5");
+}
+
+#[tokio::test]
+async fn words_of_redacted_messages_leave_the_index() {
+    let server = TestServer::new().await;
+    let alice = server.user("alice");
+    let (room, rare) = talkative_room(&server, &alice).await;
+    let part = server.data.parts().room(&room);
+    let wanted = query("zuwendungsbescheid");
+    assert_eq!(search(&server, &alice, &wanted).await.expect("found").count, 1);
+    let stored = async || {
+        let pages = server.data.list::<SearchPageRow>(part, &(), 10).await.expect("pages").rows;
+        pages.into_iter().map(|(_, page)| page.value.text).collect::<String>()
+    };
+    assert!(stored().await.contains("zuwendungsbescheid"));
+    server.redact(&alice, &room, &rare).await.expect("redacted");
+    assert!(!stored().await.contains("zuwendungsbescheid"), "gone with the content");
+    assert_eq!(search(&server, &alice, &wanted).await.expect("nothing").count, 0);
+    assert!(!stored().await.contains("zuwendungsbescheid"), "and not indexed again");
+    assert!(stored().await.contains("message"), "the page was made anew");
 }

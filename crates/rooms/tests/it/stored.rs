@@ -3,6 +3,7 @@
 use blaupause_data::conformance::{Any, Catalogue};
 use blaupause_graph::EventNo;
 use blaupause_rooms::rows::*;
+use ruma::RoomVersionId;
 
 fn receipt(any: &mut Any) -> Receipt {
     Receipt {
@@ -26,6 +27,16 @@ fn delayed(any: &mut Any) -> Delayed {
     }
 }
 
+fn outside(any: &mut Any) -> Outside {
+    Outside {
+        room_id: any.room(),
+        event_id: any.event(),
+        version: any.one_of(&[RoomVersionId::V11, RoomVersionId::V12]),
+        via: any.list(Any::server),
+        left: any.maybe(|any| EventNo(any.small())),
+    }
+}
+
 fn ending(any: &mut Any) -> Ending {
     let failed = Outcome::Failed { reason: DelayFailure::TooLarge, text: any.text() };
     let outcomes = [Outcome::Sent(any.event()), Outcome::Cancelled, failed];
@@ -36,8 +47,17 @@ fn rows() -> Catalogue {
     let no = |any: &mut Any| EventNo(any.small());
     let mut all = Catalogue::new();
     all.row::<TxnRow>(|any| (any.bytes(), any.event()));
+    all.row::<SearchPageRow>(|any| {
+        (any.small(), SearchPage { upto: any.small(), text: any.text() })
+    });
     all.row::<EventTxnRow>(|any| (no(any), EventTxn { device: any.text(), txn: any.text() }));
     all.row::<ThreadReplyRow>(|any| (any.place(), ThreadReply { no: no(any), root: no(any) }));
+    all.row::<InboxRow>(|any| {
+        let waiting = Waiting { origin: any.server(), pdu: any.text(), since_ms: any.number() };
+        ((any.pos(), any.small() as u16), waiting)
+    });
+    all.row::<InboxRoomRow>(|any| (any.room(), ()));
+    all.row::<LateRow>(|any| ((any.bytes(), no(any)), ()));
     all.row::<AliasRow>(|any| (any.text(), Alias { room_id: any.room(), creator: any.user() }));
     all.row::<NoticeRoomRow>(|any| ((), any.room()));
     all.row::<RoomAliasRow>(|any| (any.text(), ()));
@@ -57,6 +77,11 @@ fn rows() -> Catalogue {
         (any.pos(), report)
     });
     all.row::<ReceiptRow>(|any| ((any.part(), any.small() as u8, any.text()), receipt(any)));
+    all.row::<StickyEventRow>(|any| {
+        (any.place(), StickyEvent { no: no(any), until_ms: any.number() })
+    });
+    all.row::<StickyRoomRow>(|any| (any.room(), any.number()));
+    all.row::<DelayedStickyRow>(|any| (any.text(), any.number()));
     all.row::<DelayedRow>(|any| (any.text(), delayed(any)));
     all.row::<DelayedContentRow>(|any| (any.text(), any.text()));
     all.row::<DelayedEndRow>(|any| (any.text(), (delayed(any), ending(any))));
@@ -64,6 +89,7 @@ fn rows() -> Catalogue {
     all.row::<DelayOwnerRow>(|any| (any.text(), any.user()));
     all.row::<DelayTxnRow>(|any| (any.bytes(), any.text()));
     all.row::<EventDelayRow>(|any| (no(any), any.text()));
+    all.row::<OutsideRow>(|any| (any.part(), outside(any)));
     all.row::<ReceiptLogRow>(|any| ((any.pos(), any.small() as u8), receipt(any)));
     all
 }

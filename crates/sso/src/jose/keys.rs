@@ -1,40 +1,26 @@
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{hmac, signature};
-use serde_json::{Map, Value};
+use jsonwebtoken::{
+    Algorithm, AlgorithmFamily, DecodingKey,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse},
+};
+use serde_json::Value;
 
-use super::{Algorithm, JoseError, algorithm::KeyKind, der};
-
-/// What stands in a token.
-pub(crate) type Claims = Map<String, Value>;
+use super::JoseError;
 
 /// Keys of one provider that are looked at; more are ignored.
 const KEYS_MAX: usize = 50;
+
+/// Bytes of an uncompressed point on P-256 and on P-384.
+const P256_BYTES: usize = 65;
+const P384_BYTES: usize = 97;
 
 /// A key with which signatures are checked.
 #[derive(Clone)]
 pub struct VerifyingKey {
     /// Its name in headers.
     id: Option<String>,
-    /// The one algorithm it is for; `None`: any of its kind.
-    algorithm: Option<Algorithm>,
-    material: Material,
-}
-
-#[derive(Clone)]
-enum Material {
-    /// Modulus and exponent, big-endian.
-    Rsa {
-        n: Vec<u8>,
-        e: Vec<u8>,
-    },
-    /// PKCS#1.
-    RsaDer(Vec<u8>),
-    /// A point on a curve, as the algorithm of its kind wants it.
-    Curve {
-        kind: KeyKind,
-        point: Vec<u8>,
-    },
-    Secret(Vec<u8>),
+    /// For these it is good, and for no other.
+    algorithms: Vec<Algorithm>,
+    key: DecodingKey,
 }
 
 impl std::fmt::Debug for VerifyingKey {
@@ -46,7 +32,8 @@ impl std::fmt::Debug for VerifyingKey {
 impl VerifyingKey {
     /// A shared secret.
     pub fn secret(secret: &[u8]) -> Self {
-        Self { id: None, algorithm: None, material: Material::Secret(secret.to_vec()) }
+        let algorithms = AlgorithmFamily::Hmac.algorithms().to_vec();
+        Self { id: None, algorithms, key: DecodingKey::from_secret(secret) }
     }
 
     /// A public key as PEM (`-----BEGIN PUBLIC KEY-----`).
@@ -54,79 +41,60 @@ impl VerifyingKey {
     /// # Errors
     /// It is none of RSA, P-256, P-384, Ed25519.
     pub fn from_pem(text: &str) -> Result<Self, JoseError> {
-        let missing = JoseError::Key("there is no PEM block \"PUBLIC KEY\"");
-        let (kind, key) = der::public_key(&der::pem(text, "PUBLIC KEY").ok_or(missing)?)?;
-        let material = match kind {
-            KeyKind::Rsa => Material::RsaDer(key),
-            _ => Material::Curve { kind, point: key },
-        };
-        Ok(Self { id: None, algorithm: None, material })
+        // Of a private key the library would take the wrong half.
+        if !text.contains("PUBLIC KEY-----") || text.contains("PRIVATE KEY-----") {
+            return Err(JoseError::Key("there is no PEM block \"PUBLIC KEY\""));
+        }
+        let pem = text.as_bytes();
+        let key = DecodingKey::from_ec_pem(pem)
+            .or_else(|_| DecodingKey::from_ed_pem(pem))
+            .or_else(|_| DecodingKey::from_rsa_pem(pem))
+            .map_err(|_| JoseError::Key("the PEM block holds no public key"))?;
+        let algorithms = algorithms(&key).ok_or(JoseError::Key("its curve is not known here"))?;
+        Ok(Self { id: None, algorithms, key })
     }
 
     /// A public key of a JWK; `None` if it is not for signatures or of a kind that nobody uses here.
     fn from_jwk(jwk: &Value) -> Option<Self> {
-        let text = |name: &str| jwk[name].as_str();
-        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?.trim_end_matches('=')).ok();
-        if text("use").is_some_and(|used| used != "sig") {
+        let jwk: Jwk = serde_json::from_value(jwk.clone()).ok()?;
+        if jwk.common.public_key_use.as_ref().is_some_and(|used| *used != PublicKeyUse::Signature) {
             return None;
         }
-        let material = match (text("kty")?, text("crv")) {
-            ("RSA", _) => Material::Rsa { n: bytes("n")?, e: bytes("e")? },
-            ("EC", Some("P-256")) => point(KeyKind::P256, &bytes("x")?, &bytes("y")?, 32)?,
-            ("EC", Some("P-384")) => point(KeyKind::P384, &bytes("x")?, &bytes("y")?, 48)?,
-            ("OKP", Some("Ed25519")) => {
-                Material::Curve { kind: KeyKind::Ed25519, point: bytes("x")? }
+        let is_known = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => true,
+            AlgorithmParameters::EllipticCurve(point) => {
+                matches!(point.curve, EllipticCurve::P256 | EllipticCurve::P384)
             }
-            _ => return None,
+            AlgorithmParameters::OctetKeyPair(point) => point.curve == EllipticCurve::Ed25519,
+            // A secret in a document that everybody may read is none.
+            _ => false,
         };
-        let algorithm = match text("alg") {
-            Some(name) => Some(name.parse().ok()?),
-            None => None,
-        };
-        Some(Self { id: text("kid").map(ToOwned::to_owned), algorithm, material })
-    }
-
-    fn kind(&self) -> KeyKind {
-        match &self.material {
-            Material::Rsa { .. } | Material::RsaDer(_) => KeyKind::Rsa,
-            Material::Curve { kind, .. } => *kind,
-            Material::Secret(_) => KeyKind::Secret,
+        let key = DecodingKey::from_jwk(&jwk).ok().filter(|_| is_known)?;
+        let mut algorithms = algorithms(&key)?;
+        if let Some(only) = jwk.common.key_algorithm {
+            let only = Algorithm::try_from(only).ok()?;
+            algorithms.retain(|one| *one == only);
         }
+        Some(Self { id: jwk.common.key_id, algorithms, key })
     }
 
     fn fits(&self, algorithm: Algorithm, id: Option<&str>) -> bool {
-        self.kind() == algorithm.kind()
-            && self.algorithm.is_none_or(|own| own == algorithm)
+        self.algorithms.contains(&algorithm)
             && (id.is_none() || self.id.is_none() || self.id.as_deref() == id)
-    }
-
-    fn is_signature(&self, algorithm: Algorithm, message: &[u8], signed: &[u8]) -> bool {
-        let checked = match &self.material {
-            Material::Rsa { n, e } => algorithm.rsa().map(|parameters| {
-                let key = signature::RsaPublicKeyComponents { n, e };
-                key.verify(parameters, message, signed)
-            }),
-            Material::RsaDer(key) => algorithm.rsa().map(|parameters| {
-                signature::UnparsedPublicKey::new(parameters, key).verify(message, signed)
-            }),
-            Material::Curve { point, .. } => algorithm.curve().map(|curve| {
-                signature::UnparsedPublicKey::new(curve, point).verify(message, signed)
-            }),
-            // In constant time.
-            Material::Secret(secret) => algorithm
-                .hmac()
-                .map(|hash| hmac::verify(&hmac::Key::new(hash, secret), message, signed)),
-        };
-        checked.is_some_and(|checked| checked.is_ok())
     }
 }
 
-/// An uncompressed point.
-fn point(kind: KeyKind, x: &[u8], y: &[u8], bytes: usize) -> Option<Material> {
-    if x.len() != bytes || y.len() != bytes {
-        return None;
-    }
-    Some(Material::Curve { kind, point: [&[4], x, y].concat() })
+/// What a public key may be used for; `None`: on a curve that is not known here.
+fn algorithms(key: &DecodingKey) -> Option<Vec<Algorithm>> {
+    let bytes = || key.try_get_as_bytes().map_or(0, <[u8]>::len);
+    Some(match key.family() {
+        AlgorithmFamily::Ec => match bytes() {
+            P256_BYTES => vec![Algorithm::ES256],
+            P384_BYTES => vec![Algorithm::ES384],
+            _ => return None,
+        },
+        family => family.algorithms().to_vec(),
+    })
 }
 
 /// The keys of somebody who signs.
@@ -153,21 +121,12 @@ impl Keys {
         self.0.is_empty()
     }
 
-    pub(super) fn check(
-        &self,
+    /// Those that may have signed this.
+    pub(super) fn fitting<'k>(
+        &'k self,
         algorithm: Algorithm,
-        id: Option<&str>,
-        message: &[u8],
-        signed: &[u8],
-    ) -> Result<(), JoseError> {
-        let mut fitting = self.0.iter().filter(|key| key.fits(algorithm, id)).peekable();
-        if fitting.peek().is_none() {
-            return Err(JoseError::UnknownKey);
-        }
-        if fitting.any(|key| key.is_signature(algorithm, message, signed)) {
-            Ok(())
-        } else {
-            Err(JoseError::Signature)
-        }
+        id: Option<&'k str>,
+    ) -> impl Iterator<Item = &'k DecodingKey> {
+        self.0.iter().filter(move |key| key.fits(algorithm, id)).map(|key| &key.key)
     }
 }

@@ -8,7 +8,7 @@ use crate::{Algorithm, JwtLogin, Keys, Settings, SigningKey, Sso, SsoError, Veri
 
 fn settings(register: bool) -> Settings {
     let jwt = JwtLogin {
-        algorithm: Algorithm::Rs256,
+        algorithm: Algorithm::RS256,
         keys: Arc::new(Keys::one(VerifyingKey::from_pem(RSA_PUBLIC).expect("a key"))),
         issuer: Some("https://portal.example/".to_owned()),
         audiences: vec!["matrix".to_owned(), "chat".to_owned()],

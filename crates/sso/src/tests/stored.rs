@@ -2,7 +2,9 @@
 
 use blaupause_data::conformance::{Any, Catalogue};
 
-use crate::rows::{LinkRow, StoredLink, StoredUserLink, UserLinkRow};
+use crate::rows::{
+    LinkRow, SessionRow, StoredLink, StoredSession, StoredUserLink, UserLinkRow, UserSessionRow,
+};
 
 #[test]
 fn stored_rows_keep_their_bytes() {
@@ -15,5 +17,7 @@ fn stored_rows_keep_their_bytes() {
         let link = StoredUserLink { subject: any.text(), linked_ms: any.number() };
         (any.text(), link)
     });
+    all.row::<SessionRow>(|any| ((any.text(), any.text()), StoredSession { user_id: any.user() }));
+    all.row::<UserSessionRow>(|any| ((any.text(), any.text()), any.number()));
     all.check(env!("CARGO_MANIFEST_DIR"), include_str!("stored.txt"));
 }

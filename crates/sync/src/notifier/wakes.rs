@@ -72,7 +72,13 @@ impl<'a> Concerned<'a> {
                 self.users.insert(user);
                 self.known_by.insert(user);
             }
-            Change::Profile { .. } | Change::Deactivated { .. } => {}
+            Change::Profile { .. }
+            | Change::Deactivated { .. }
+            | Change::Servers { .. }
+            | Change::Owed { .. }
+            | Change::Swept { .. }
+            | Change::GuestsOut { .. }
+            | Change::History { .. } => {}
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The extensions: to-device, encryption, account data, receipts, typing, thread subscriptions.
+//! The extensions: to-device, encryption, account data, receipts, typing, thread subscriptions, sticky
+//! events.
 
 use std::collections::BTreeSet;
 
@@ -17,26 +18,30 @@ use crate::{Sync, SyncError, SyncToken};
 type OfRooms<T> = std::collections::BTreeMap<OwnedRoomId, T>;
 
 impl Sync {
-    /// All extensions. `told`: the joined rooms that the answer speaks of.
+    /// All extensions. `told`: the joined rooms that the answer speaks of; `wants`: whether a room
+    /// is in a list, be it outside of its windows.
     pub(super) async fn extensions(
         &self,
         pass: &Pass<'_>,
         told: &BTreeSet<OwnedRoomId>,
+        wants: impl Fn(&OwnedRoomId) -> bool,
     ) -> Result<response::Extensions, SyncError> {
         let wanted = &pass.request.body.extensions;
         let mut answer = response::Extensions::default();
-        let (to_device, e2ee, account_data, receipts, threads) = tokio::join!(
+        let (to_device, e2ee, account_data, receipts, threads, sticky) = tokio::join!(
             self.to_device_extension(pass),
             self.e2ee_extension(pass),
             self.account_data_extension(pass, told),
             self.receipts_extension(pass, told),
             self.thread_subscriptions_extension(pass),
+            Box::pin(self.sticky_extension(pass, wants)),
         );
         answer.to_device = to_device?;
         answer.e2ee = e2ee?;
         answer.account_data = account_data?;
         answer.receipts.rooms = receipts?;
         answer.thread_subscriptions = threads?;
+        answer.sticky_events = sticky?;
         if wanted.typing.enabled == Some(true) {
             let rooms = scope(wanted.typing.rooms.as_deref(), told);
             let rooms = rooms.iter().map(|room| &**room);

@@ -60,6 +60,7 @@ impl Sync {
                     list.filters.as_ref().is_none_or(|filters| passes(filters, entry, &pass.direct))
                 })
                 .collect();
+            configs.listed(chosen.iter().map(|entry| &entry.room.room_id));
             for (from, to) in &list.ranges {
                 let (from, to) = (u64::from(*from) as usize, u64::from(*to) as usize);
                 let window =

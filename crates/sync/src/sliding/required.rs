@@ -1,7 +1,7 @@
 //! Which state of a room a client wants.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     num::NonZeroUsize,
     sync::Arc,
 };
@@ -112,11 +112,30 @@ pub(crate) struct Configs<'a> {
     rooms: BTreeMap<OwnedRoomId, Arc<RoomConfig>>,
     /// Wishes put together from two: many rooms are in the same lists.
     merged: HashMap<(usize, usize), Arc<RoomConfig>>,
+    /// All rooms of all lists, whether in a window or not; `None`: nobody asks.
+    listed: Option<HashSet<OwnedRoomId>>,
 }
 
 impl<'a> Configs<'a> {
     pub(crate) fn new(pool: &'a ConfigPool) -> Self {
-        Self { pool, rooms: BTreeMap::new(), merged: HashMap::new() }
+        Self { pool, rooms: BTreeMap::new(), merged: HashMap::new(), listed: None }
+    }
+
+    /// Somebody will ask which rooms are in a list.
+    pub(crate) fn note_listed(&mut self) {
+        self.listed = Some(HashSet::new());
+    }
+
+    pub(crate) fn listed<'r>(&mut self, rooms: impl Iterator<Item = &'r OwnedRoomId>) {
+        if let Some(listed) = &mut self.listed {
+            listed.extend(rooms.cloned());
+        }
+    }
+
+    /// Whether a list or a subscription chooses a room.
+    pub(crate) fn wants(&self, room: &OwnedRoomId) -> bool {
+        self.rooms.contains_key(room)
+            || self.listed.as_ref().is_some_and(|listed| listed.contains(room))
     }
 
     /// What a list or a subscription wants.

@@ -4,19 +4,25 @@
 //! side by side, and what they read at the same time is one round trip (see
 //! [`blaupause_data::Data::in_waves`]).
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use blaupause_data::try_together;
 use ruma::{
-    DeviceId, OwnedUserId, UserId, api::client::filter::LazyLoadOptions,
-    api::client::sync::sync_events::v3,
+    DeviceId, OwnedRoomId, OwnedUserId, UserId,
+    api::client::{filter::LazyLoadOptions, sync::sync_events::v3},
+    events::AnySyncTimelineEvent,
+    serde::Raw,
 };
 
-use super::SyncRequest;
+use super::{SyncRequest, plan::room_passes};
 use crate::{
-    Slot, Sync, SyncError,
+    Slot, Sync, SyncError, SyncToken,
     lazy::Told,
     span::{News, Span, View},
+    sticky::{STICKY_MAX, StickyAsk, StickyNews, beside},
 };
 
 /// What every part of an answer needs to know.
@@ -104,13 +110,14 @@ impl Sync {
             ask.told = self.lazy().at(key, request.since);
         }
         let ask = &ask;
-        let (joined, left, account_data, presence, device_lists, key_counts) = tokio::join!(
+        let (joined, left, account_data, presence, device_lists, key_counts, sticky) = tokio::join!(
             try_together(plan.joined.iter().map(|room| self.joined_room(ask, room))),
             try_together(plan.left.iter().map(|room| self.left_room(ask, room))),
             self.global_account_data(request, &span, &ask.news),
             self.presence_events(ask),
             self.device_list_news(ask),
             self.key_counts(request),
+            Box::pin(self.sticky_of(ask)),
         );
         let mut response = v3::Response::new(String::new());
         let mut told = Vec::new();
@@ -120,6 +127,8 @@ impl Sync {
                 response.rooms.join.insert(room.room.clone(), joined);
             }
         }
+        let sticky = sticky?;
+        add_sticky(&mut response, sticky.rooms);
         let left = plan.left.iter().zip(left?);
         response.rooms.leave = left.map(|(room, left)| (room.room_id.clone(), left)).collect();
         plan.add_stripped(&mut response.rooms);
@@ -128,18 +137,49 @@ impl Sync {
         let device_lists = device_lists?;
         response.device_lists.changed = device_lists.changed.into_iter().collect();
         response.device_lists.left = device_lists.left.into_iter().collect();
-        let is_news =
-            !says_nothing(&response) || (span.since.is_some() && ask.news.one_time_keys());
+        let is_news = !says_nothing(&response)
+            || sticky.cut.is_some()
+            || (span.since.is_some() && ask.news.one_time_keys());
         if let Some(counts) = key_counts? {
             response.device_one_time_keys_count = super::one_time_counts(&counts);
             response.device_unused_fallback_key_types = Some(super::unused_fallback(&counts));
         }
-        let token = self.token_at(&span);
+        let token = SyncToken { sticky: sticky.cut, ..self.token_at(&span) };
         if let Some(key) = lazy_key {
             self.lazy().note(key, request.since, token, ask.told.with(told));
         }
         response.next_batch = token.to_string();
         Ok((response, is_news))
+    }
+}
+
+impl Sync {
+    async fn sticky_of(&self, ask: &Ask<'_>) -> Result<StickyNews, SyncError> {
+        let since = ask.request.since.and_then(|since| since.sticky).or(ask.span.since);
+        let sticky = StickyAsk {
+            reader: ask.reader(),
+            view: ask.view,
+            span: &ask.span,
+            news: &ask.news,
+            since: since.map(|since| since.min(ask.span.until)),
+            limit: STICKY_MAX,
+        };
+        let filter = &ask.request.filter.room;
+        self.sticky_news(sticky, |room| room_passes(filter, room)).await
+    }
+}
+
+/// Sticky events go beside the timelines, whatever the filter leaves of those.
+fn add_sticky(
+    response: &mut v3::Response,
+    rooms: BTreeMap<OwnedRoomId, Vec<Raw<AnySyncTimelineEvent>>>,
+) {
+    for (room, events) in rooms {
+        let told = response.rooms.join.get(&room);
+        let events = beside(events, told.map_or(&[], |room| &room.timeline.events));
+        if !events.is_empty() {
+            response.rooms.join.entry(room).or_default().sticky.events = events;
+        }
     }
 }
 

@@ -97,7 +97,8 @@ impl Sync {
         let to = if after { timeline.state_end } else { timeline.state_start() };
         let filter = &ask.request.filter.room.state;
         let Some(redundant) = ask.lazy() else {
-            let events = self.state_since(state, to).await?;
+            let mut events = self.state_since(state, to).await?;
+            self.add_merged_state(state, to, &mut events).await?;
             return Ok((state::select(events, filter), None));
         };
         let mut shown = shown_members(&timeline.events, everything.then_some(&ask.request.user));
@@ -119,9 +120,32 @@ impl Sync {
             self.members_at(part, to, &shown),
         );
         let mut events = rest?;
+        self.add_merged_state(state, to, &mut events).await?;
         let have: HashSet<_> = events.iter().map(|event| event.no).collect();
         events.extend(members?.into_iter().filter(|event| !have.contains(&event.no)));
         Ok((state::select(events, filter), Some(state.told.and(&all, MEMBERS_MAX))))
+    }
+
+    /// Where branches were merged after the timeline's start, what that changed and no event of
+    /// the timeline says. A client applies it before the timeline; one that asks for the state after
+    /// it is better off.
+    async fn add_merged_state(
+        &self,
+        state: &StateAsk<'_>,
+        to: StateRoot,
+        events: &mut Vec<Arc<Event>>,
+    ) -> Result<(), SyncError> {
+        let timeline = state.timeline;
+        if timeline.is_linear || to == timeline.state_end {
+            return Ok(());
+        }
+        let merged = self.state_difference(state.part, to, timeline.state_end).await?.events;
+        let shown: HashSet<_> = timeline.events.iter().map(|event| event.no).collect();
+        for event in merged.into_iter().filter(|event| !shown.contains(&event.no)) {
+            events.retain(|old| (&old.kind, &old.state_key) != (&event.kind, &event.state_key));
+            events.push(event);
+        }
+        Ok(())
     }
 
     /// What changed up to a state since the client looked. Of a timeline that begins where the

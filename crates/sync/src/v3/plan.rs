@@ -138,7 +138,7 @@ pub(crate) fn stripped<T>(room: &UserRoom) -> Vec<ruma::serde::Raw<T>> {
     room.stripped.iter().filter_map(|json| serde_json::from_str(json).ok()).collect()
 }
 
-fn room_passes(filter: &RoomFilter, room: &OwnedRoomId) -> bool {
+pub(super) fn room_passes(filter: &RoomFilter, room: &OwnedRoomId) -> bool {
     !filter.not_rooms.contains(room)
         && filter.rooms.as_ref().is_none_or(|rooms| rooms.contains(room))
 }

@@ -1,7 +1,11 @@
 //! Clients of both kinds of sync: they poll at random times, lose answers, give up requests, ask
 //! for few events, and fill the holes with `/messages`.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use blaupause_rooms::Reader;
 use blaupause_sync::{SlidingRequest, SyncError, SyncRequest, SyncToken};
@@ -31,6 +35,8 @@ pub struct Client {
     /// Where it is; `None`: it starts.
     pos: Option<String>,
     rooms: HashMap<OwnedRoomId, Memory>,
+    /// Rooms that this connection of sliding sync was told of.
+    told: HashSet<OwnedRoomId>,
     /// How many events it wants with every request; `None`: now more, now less.
     limit: Option<u64>,
 }
@@ -60,7 +66,8 @@ pub enum Kind {
 impl Client {
     pub fn new(world: &World, reader: Reader) -> Self {
         let limit = world.chance.one_in(2).then(|| world.chance.below(6));
-        Self { world: world.clone(), reader, pos: None, rooms: HashMap::new(), limit }
+        let (rooms, told) = (HashMap::new(), HashSet::new());
+        Self { world: world.clone(), reader, pos: None, rooms, told, limit }
     }
 
     fn limit(&self) -> u64 {
@@ -235,6 +242,13 @@ impl Client {
             }
             Err(error) => panic!("{error}"),
         };
+        if self.pos.is_none() {
+            self.told.clear();
+        }
+        for (room, said) in &answer.rooms {
+            self.is_plausible(room, said);
+        }
+        self.told.extend(answer.rooms.keys().cloned());
         let told = |(room, said): (OwnedRoomId, v5::response::Room)| {
             let told = Told {
                 initial: said.initial == Some(true),
@@ -249,6 +263,24 @@ impl Client {
         };
         let rooms = answer.rooms.into_iter().map(told).filter(says).collect();
         Outcome::Answered(Answer { pos: answer.pos, rooms, is_complete: sees_all })
+    }
+}
+
+impl Client {
+    /// A room is told from its beginning once on a connection, and what is live in it is new.
+    fn is_plausible(&self, room: &OwnedRoomId, said: &v5::response::Room) {
+        let initial = said.initial == Some(true);
+        assert_eq!(initial, !self.told.contains(room), "{room} is told wrongly: {said:?}");
+        let is_known = |event: &Value| {
+            let id = event["event_id"].as_str().expect("an id");
+            self.rooms.get(room).is_some_and(|memory| memory.knows(id))
+        };
+        let live = said.num_live.map_or(0, |live| u64::from(live) as usize);
+        assert!(live <= said.timeline.len(), "more is live than there is: {said:?}");
+        let first = self.pos.is_none();
+        assert!(!first || live == 0, "live before the connection was there: {said:?}");
+        let live = said.timeline.iter().rev().take(live).map(event);
+        assert!(!live.clone().any(|event| is_known(&event)), "known events are live: {said:?}");
     }
 }
 

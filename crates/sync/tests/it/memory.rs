@@ -85,6 +85,10 @@ impl Memory {
         self.parts.extend(told_ids.into_iter().map(Part::Event));
     }
 
+    pub fn knows(&self, event: &str) -> bool {
+        self.known.contains(event)
+    }
+
     fn newest_gap(&self) -> Option<(usize, String)> {
         self.parts.iter().enumerate().rev().find_map(|(at, part)| match part {
             Part::Gap(token) => Some((at, token.clone())),

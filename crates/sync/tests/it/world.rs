@@ -35,7 +35,8 @@ impl World {
     /// From here on the store takes its time: `disk` must run.
     pub async fn new(chance: Chance) -> Self {
         let server = TestServer::new().await;
-        let e2ee = E2ee::new(server.data.clone(), server.accounts.clone());
+        let federation = server.federation.clone();
+        let e2ee = E2ee::new(server.data.clone(), server.accounts.clone(), federation);
         let notify =
             Notify::new(server.data.clone(), server.accounts.clone(), server.rooms.clone());
         let sync = Sync::new(

@@ -15,6 +15,9 @@ use crate::{
     target::Target,
 };
 
+/// Where sliding sync is asked for.
+pub const SLIDING: &str = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync?timeout=0";
+
 const NAME: &str = "first-sync";
 /// Members of each room besides the user.
 const OTHERS: usize = 5;
@@ -30,9 +33,7 @@ pub async fn run(wanted: &Wanted, target: &Target) -> Result<Vec<Line>> {
     let rooms = wanted.rooms;
     let mut lines = Vec::new();
 
-    let lazy =
-        json!({ "room": { "state": { "lazy_load_members": true }, "timeline": { "limit": 20 } } });
-    let path = format!("/_matrix/client/v3/sync?timeout=0&filter={}", encoded(&lazy.to_string()));
+    let path = format!("/_matrix/client/v3/sync?timeout=0&filter={}", lazy());
     let what = format!("/sync, {rooms} rooms, lazy members, limit 20");
     lines.extend(measure(target, &mut client, &what, Method::GET, &path, None).await?);
 
@@ -46,14 +47,21 @@ pub async fn run(wanted: &Wanted, target: &Target) -> Result<Vec<Line>> {
         (format!("sliding sync, all {rooms} rooms, 20 messages"), rooms.max(1) - 1, 20),
     ] {
         let body = sliding(end, limit);
-        let path = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync?timeout=0";
-        lines.extend(measure(target, &mut client, &what, Method::POST, path, Some(&body)).await?);
+        let asked = measure(target, &mut client, &what, Method::POST, SLIDING, Some(&body));
+        lines.extend(asked.await?);
     }
     Ok(lines)
 }
 
+/// Element Web's filter, for a path.
+pub fn lazy() -> String {
+    let lazy =
+        json!({ "room": { "state": { "lazy_load_members": true }, "timeline": { "limit": 20 } } });
+    encoded(&lazy.to_string())
+}
+
 /// Like Element X's room list.
-fn sliding(end: usize, limit: usize) -> Value {
+pub fn sliding(end: usize, limit: usize) -> Value {
     let state = json!([
         ["m.room.name", ""],
         ["m.room.encryption", ""],

@@ -10,7 +10,8 @@ use matrix_sdk::{
 use crate::rooms::{room, talk};
 
 /// Wait until this device counts as verified, or as not verified.
-async fn is_verified(person: &Person, wanted: VerificationState) -> Result<()> {
+pub async fn is_verified(person: &Person, verified: bool) -> Result<()> {
+    let wanted = if verified { VerificationState::Verified } else { VerificationState::Unverified };
     let what = format!("the device of {} is {wanted:?}", person.id());
     until(&what, async || {
         (person.client.encryption().verification_state().get() == wanted).then_some(())
@@ -30,7 +31,7 @@ async fn the_first_login_makes_an_identity_and_a_backup() {
         let alice = Person::new(server, "alice").await?;
         let status = alice.client.encryption().cross_signing_status().await;
         assert!(status.context("a status")?.is_complete());
-        is_verified(&alice, VerificationState::Verified).await?;
+        is_verified(&alice, true).await?;
         let backups = alice.client.encryption().backups();
         until("the backup is on", async || (backups.state() == BackupState::Enabled).then_some(()))
             .await?;
@@ -80,12 +81,12 @@ async fn a_second_device_recovers_with_the_key_and_reads_old_messages() {
         let key = recovery.enable().wait_for_backups_to_upload().await?;
 
         let laptop = Person::sign_in(server, "alice").await?;
-        is_verified(&laptop, VerificationState::Unverified).await?;
+        is_verified(&laptop, false).await?;
         recovery_is(&laptop, RecoveryState::Incomplete).await?;
         let wrong = laptop.client.encryption().recovery().recover("not the key").await;
         assert!(wrong.is_err(), "recovered with a wrong key");
         laptop.client.encryption().recovery().recover(&key).await.context("recover")?;
-        is_verified(&laptop, VerificationState::Verified).await?;
+        is_verified(&laptop, true).await?;
         recovery_is(&laptop, RecoveryState::Enabled).await?;
 
         let elsewhere = laptop.open(here.room.room_id()).await?;
@@ -163,7 +164,7 @@ async fn a_new_identity_is_made_only_with_the_password() {
             identity_key(&alice).await.ok().filter(|new| *new != old)
         })
         .await?;
-        is_verified(&alice, VerificationState::Verified).await
+        is_verified(&alice, true).await
     })
     .await;
 }

@@ -65,9 +65,8 @@ async fn an_edit_replaces_the_text_for_everybody() {
         assert_eq!(seen.event_id(), Some(&*event));
         let message = seen.content().as_message().context("a message")?;
         assert!(message.is_edited());
-        // Under load the library sometimes pages back from the end while the first answer of sync is
-        // on its way, and then keeps all events twice, the older ones as they were. So only the
-        // newest copy of the event is looked at.
+        // A timeline built while sync brings something keeps it twice, the older copy as it was (see
+        // the README). So only the newest copy of the event is looked at.
         let items = there.items().await;
         let newest = items.iter().rev().find(|item| item.event_id() == Some(&event));
         assert_eq!(

@@ -9,7 +9,7 @@ use matrix_sdk::ruma::{
 use crate::rooms::talk;
 
 /// Wait until the server's counts are these.
-async fn server_counts(talk: &Talk, notifications: u64, highlights: u64) -> Result<()> {
+pub async fn server_counts(talk: &Talk, notifications: u64, highlights: u64) -> Result<()> {
     let what = format!("{notifications} notifications, {highlights} highlights");
     let found = until(&what, async || {
         let counts = talk.room.unread_notification_counts();

@@ -44,7 +44,7 @@ async fn reset(app: &App, operation: &Operation, body: Request) -> Result<Respon
     let asked = Asked { who: None, operation, flows: EMAIL, session };
     let stage = match &body.auth {
         Some(AuthData::EmailIdentity(shown)) => {
-            Some(email_stage(app, asked, ProofPurpose::Password, shown).await?)
+            Some(email_stage(app, asked, &ProofPurpose::Password, shown).await?)
         }
         _ => None,
     };

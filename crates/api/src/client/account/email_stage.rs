@@ -19,7 +19,7 @@ const CLIENT_SECRET: &str = "email_client_secret";
 pub(super) async fn email_stage(
     app: &App,
     asked: Asked<'_>,
-    purpose: ProofPurpose,
+    purpose: &ProofPurpose,
     shown: &EmailIdentity,
 ) -> Result<Stage, ApiError> {
     let (sid, secret) = (&shown.thirdparty_id_creds.sid, &shown.thirdparty_id_creds.client_secret);

@@ -73,7 +73,7 @@ pub(crate) async fn register(app: App, call: Call<Request>) -> Result<Response, 
     wanted.username = body.username;
     wanted.token = proved.facts.remove(TOKEN);
     if let Some((sid, secret)) = email_session(&mut proved) {
-        let purpose = ProofPurpose::Registration;
+        let purpose = &ProofPurpose::Registration;
         wanted.email = Some(app.accounts.proved_address(purpose, &sid, &secret).await?);
     }
     Ok(response(app.accounts.register(wanted).await?))
@@ -113,7 +113,7 @@ async fn prove(
             Some(token_stage(shown.token.clone()))
         }
         Some(AuthData::EmailIdentity(shown)) if app.settings.mail.is_some() => {
-            Some(email_stage(app, asked, ProofPurpose::Registration, shown).await?)
+            Some(email_stage(app, asked, &ProofPurpose::Registration, shown).await?)
         }
         _ => None,
     };

@@ -34,7 +34,7 @@ async fn for_account(
 ) -> Result<management_email::v3::Response, ApiError> {
     let body = call.body;
     let asked = Asked::new(&body.email, &body.client_secret, body.send_attempt, &body.next_link);
-    let sid = ask(&app, ProofPurpose::Account, asked).await?;
+    let sid = ask(&app, &ProofPurpose::Account, asked).await?;
     Ok(management_email::v3::Response::new(sid))
 }
 
@@ -47,7 +47,7 @@ async fn for_password(
     if app.settings.mail.is_some() && !app.accounts.settings().password_login {
         return Err(ApiError::forbidden("there are no passwords on this server"));
     }
-    let sid = ask(&app, ProofPurpose::Password, asked).await?;
+    let sid = ask(&app, &ProofPurpose::Password, asked).await?;
     Ok(password_email::v3::Response::new(sid))
 }
 
@@ -61,7 +61,7 @@ async fn for_registration(
     if app.settings.mail.is_some() && is_closed {
         return Err(ApiError::forbidden("registration is not open"));
     }
-    let sid = ask(&app, ProofPurpose::Registration, asked).await?;
+    let sid = ask(&app, &ProofPurpose::Registration, asked).await?;
     Ok(registration_email::v3::Response::new(sid))
 }
 
@@ -89,7 +89,7 @@ impl<'a> Asked<'a> {
 /// the same for addresses that nobody has (spec: client-server API, "Password management").
 async fn ask(
     app: &App,
-    purpose: ProofPurpose,
+    purpose: &ProofPurpose,
     asked: Asked<'_>,
 ) -> Result<OwnedSessionId, ApiError> {
     let not_an_address = || ApiError::invalid_param("this is no mail address");

@@ -18,8 +18,10 @@ pub(crate) async fn get_events(app: App, call: Call<Request>) -> Result<Response
     events(&app, &call.who.user_id, device_id, next_batch.as_deref()).await
 }
 
+/// matrix-js-sdk calls the token `from`.
 #[derive(Deserialize)]
 struct Query {
+    from: Option<String>,
     next_batch: Option<String>,
 }
 
@@ -30,11 +32,17 @@ pub(crate) async fn get_events_by_query(
 ) -> Result<Value, ApiError> {
     let device: OwnedDeviceId = asked.text("device_id").into();
     let query: Query = asked.query()?;
-    let page = events(&app, &asked.who.user_id, &device, query.next_batch.as_deref()).await?;
-    Ok(json!({ "events": page.events, "next_batch": page.next_batch }))
+    let since = query.from.or(query.next_batch);
+    let page = events(&app, &asked.who.user_id, &device, since.as_deref()).await?;
+    let mut answer = json!({ "events": page.events });
+    if let Some(next_batch) = page.next_batch {
+        answer["next_batch"] = next_batch.into();
+    }
+    Ok(answer)
 }
 
-/// There is always a token, even behind the last message: clients ask until an answer is empty.
+/// An answer without messages has no token: matrix-rust-sdk asks until there are no messages,
+/// matrix-js-sdk until there is no token.
 async fn events(
     app: &App,
     user: &UserId,
@@ -47,10 +55,10 @@ async fn events(
             .ok_or_else(|| ApiError::invalid_param("next_batch was not made by this server"))?,
     };
     let page = app.e2ee.dehydrated_messages(user, device, since).await?;
-    let end = page.messages.last().map_or(since, |message| message.pos);
+    let end = page.messages.last().map(|message| message.pos);
     let events = page.messages.into_iter().map(|message| message.event);
     let mut response = Response::new(events.collect());
-    response.next_batch = Some(format!("d{}", end.0));
+    response.next_batch = end.map(|end| format!("d{}", end.0));
     Ok(response)
 }
 

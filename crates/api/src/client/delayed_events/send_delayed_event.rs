@@ -1,7 +1,11 @@
 //! `PUT /_matrix/client/v3/rooms/{roomId}/delayed_event/{eventType}/{txnId}`
 
 use blaupause_rooms::{RoomsError, Schedule};
-use ruma::{OwnedRoomId, TransactionId, api::auth_scheme::AccessToken, events::TimelineEventType};
+use ruma::{
+    OwnedRoomId, TransactionId,
+    api::auth_scheme::AccessToken,
+    events::{TimelineEventType, sticky::StickyDurationMs},
+};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
@@ -16,11 +20,18 @@ struct Body {
     content: Box<RawValue>,
 }
 
+#[derive(Deserialize)]
+struct Query {
+    #[serde(rename = "org.matrix.msc4354.sticky_duration_ms")]
+    sticky_ms: Option<StickyDurationMs>,
+}
+
 pub(crate) async fn send_delayed_event(
     app: App,
     asked: Asked<AccessToken>,
 ) -> Result<Value, ApiError> {
     let body: Body = asked.body()?;
+    let query: Query = asked.query()?;
     let delay_ms = body.delay_ms.or(body.delay);
     let txn: &TransactionId = asked.text("txn_id").into();
     let request = Schedule {
@@ -31,6 +42,7 @@ pub(crate) async fn send_delayed_event(
         content: body.content,
         delay_ms: delay_ms.ok_or_else(|| ApiError::missing_param("delay_ms is missing"))?,
         transaction: Some(transaction(&asked.who, txn)),
+        sticky_ms: query.sticky_ms.map(|duration| duration.get().into()),
     };
     match app.rooms.schedule(request).await {
         Ok(id) => Ok(json!({ "delay_id": id })),

@@ -2,21 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use blaupause_graph::OWNED_STATE_VERSIONS;
 use blaupause_rooms::SUPPORTED_VERSIONS;
-use ruma::api::client::discovery::get_capabilities::v3::{
-    AccountModerationCapability, Capabilities, ChangePasswordCapability, GetLoginTokenCapability,
-    ProfileFieldsCapability, Request, Response, RoomVersionStability, RoomVersionsCapability,
-    ThirdPartyIdChangesCapability,
+use ruma::{
+    RoomVersionId,
+    api::client::discovery::get_capabilities::v3::{
+        AccountModerationCapability, Capabilities, ChangePasswordCapability,
+        GetLoginTokenCapability, ProfileFieldsCapability, Request, Response, RoomVersionStability,
+        RoomVersionsCapability, ThirdPartyIdChangesCapability,
+    },
 };
 
 use crate::{ApiError, App, Call, client::delayed_events};
 
 pub(crate) async fn get_capabilities(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let mut capabilities = Capabilities::new();
-    let available: BTreeMap<_, _> = SUPPORTED_VERSIONS
-        .into_iter()
-        .map(|version| (version, RoomVersionStability::Stable))
-        .collect();
+    let stable = SUPPORTED_VERSIONS.into_iter().map(|it| (it, RoomVersionStability::Stable));
+    let owned_state = OWNED_STATE_VERSIONS
+        .iter()
+        .filter_map(|(name, _)| RoomVersionId::try_from(*name).ok())
+        .map(|version| (version, RoomVersionStability::Unstable));
+    let available: BTreeMap<_, _> = stable.chain(owned_state).collect();
     let default = app.rooms.settings().default_version.clone();
     capabilities.room_versions = RoomVersionsCapability::new(default, available);
     capabilities.change_password = ChangePasswordCapability::new(true);

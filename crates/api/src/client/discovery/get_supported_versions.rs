@@ -7,9 +7,10 @@ use ruma::api::client::discovery::get_supported_versions::{Request, Response};
 use crate::{ApiError, App, Call};
 
 /// Versions of the specification whose client-server API is served.
-const VERSIONS: [&str; 18] = [
+const VERSIONS: [&str; 22] = [
     "r0.5.0", "r0.6.0", "r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8",
-    "v1.9", "v1.10", "v1.11", "v1.12", "v1.13", "v1.14", "v1.15",
+    "v1.9", "v1.10", "v1.11", "v1.12", "v1.13", "v1.14", "v1.15", "v1.16", "v1.17", "v1.18",
+    "v1.19",
 ];
 
 /// Proposals that clients ask for by name.
@@ -21,12 +22,14 @@ const FEATURES: &[&str] = &[
     "org.matrix.msc3440.stable",
     "org.matrix.msc3771",
     "org.matrix.msc3827.stable",
+    "org.matrix.msc3874",
     "org.matrix.msc3881",
     "org.matrix.msc3916.stable",
     "org.matrix.msc3952_intentional_mentions",
     "org.matrix.msc3981",
     "org.matrix.msc4143",
     "org.matrix.msc4222",
+    "org.matrix.msc4354",
     "org.matrix.simplified_msc3575",
     "uk.tcpip.msc4133",
     "uk.tcpip.msc4133.stable",

@@ -19,6 +19,7 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::json;
 
+use super::as_failures;
 use crate::{
     ApiError, App, Call, Caller,
     call::{checked_json, misread_json, read_body},
@@ -67,10 +68,7 @@ pub(crate) async fn claim_several(
     }
 }
 
-type Failures = BTreeMap<String, serde_json::Value>;
-
-/// First from the application services that keep keys themselves, then from what is stored.
-async fn claim(app: &App, mut wanted: WantedKeys) -> Result<(HandedOut, Failures), ApiError> {
+fn must_be_few(wanted: &WantedKeys) -> Result<(), ApiError> {
     let lists = || wanted.values().flat_map(BTreeMap::values);
     if lists().count() > DEVICES_MAX
         || lists().map(Vec::len).sum::<usize>() > KEYS_MAX
@@ -78,9 +76,31 @@ async fn claim(app: &App, mut wanted: WantedKeys) -> Result<(HandedOut, Failures
     {
         return Err(ApiError::too_large("too many keys"));
     }
-    // Other servers cannot be asked yet.
-    let others = wanted.keys().filter(|user| !app.is_local(user));
-    let failures = others.map(|user| (user.server_name().to_string(), json!({}))).collect();
+    Ok(())
+}
+
+type Failures = BTreeMap<String, serde_json::Value>;
+
+/// All servers are asked at the same time.
+async fn claim(app: &App, wanted: WantedKeys) -> Result<(HandedOut, Failures), ApiError> {
+    must_be_few(&wanted)?;
+    let (here, there): (WantedKeys, WantedKeys) =
+        wanted.into_iter().partition(|(user, _)| app.is_local(user));
+    let mut keys = claim_here(app, here).await?;
+    // Of a remote device one key a request: its server hands out no more.
+    let there = there.into_iter().map(|(user, devices)| {
+        let first = |(id, kinds): (_, Vec<String>)| Some((id, kinds.into_iter().next()?));
+        (user, devices.into_iter().filter_map(first).collect())
+    });
+    let (remote, failures) = app.e2ee.claim_remote_keys(&there.collect()).await?;
+    keys.extend(remote);
+    Ok((keys, as_failures(failures)))
+}
+
+/// Keys of users of this server: first from the application services that keep keys themselves,
+/// then from what is stored.
+pub(crate) async fn claim_here(app: &App, mut wanted: WantedKeys) -> Result<HandedOut, ApiError> {
+    must_be_few(&wanted)?;
     let mut keys = app.services.claim_keys(&mut wanted).await;
     loop {
         // One of each device at a time.
@@ -95,7 +115,7 @@ async fn claim(app: &App, mut wanted: WantedKeys) -> Result<(HandedOut, Failures
             .filter(|(_, devices): &(_, BTreeMap<_, _>)| !devices.is_empty())
             .collect();
         if round.is_empty() {
-            return Ok((keys, failures));
+            return Ok(keys);
         }
         for (user, devices) in app.e2ee.claim_keys(&round).await? {
             for (device, (id, key)) in devices {

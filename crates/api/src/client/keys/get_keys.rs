@@ -2,6 +2,7 @@
 
 use ruma::api::client::keys::get_keys::v3::{Request, Response};
 
+use super::as_failures;
 use crate::{ApiError, App, Call};
 
 /// Users of one request.
@@ -16,15 +17,14 @@ pub(crate) async fn get_keys(app: App, call: Call<Request>) -> Result<Response, 
     let asking = Some(&*call.who.user_id);
     let mut found = app.e2ee.query_keys(asking, wanted).await?;
     app.services.query_keys(asking, wanted, &mut found).await;
+    let remote = app.e2ee.query_remote_keys(&call.who.user_id, wanted).await?;
+    found.extend(remote.keys);
     for (user, keys) in found {
         answer.master_keys.extend(keys.master.map(|key| (user.clone(), key)));
         answer.self_signing_keys.extend(keys.self_signing.map(|key| (user.clone(), key)));
         answer.user_signing_keys.extend(keys.user_signing.map(|key| (user.clone(), key)));
         answer.device_keys.insert(user, keys.devices);
     }
-    // Until federation arrives every other server is one that cannot be reached.
-    for user in wanted.keys().filter(|user| !app.is_local(user)) {
-        answer.failures.insert(user.server_name().to_string(), serde_json::json!({}));
-    }
+    answer.failures = as_failures(remote.failures);
     Ok(answer)
 }

@@ -6,10 +6,11 @@ use ruma::api::client::knock::knock_room::v3::{Request, Response};
 use crate::{ApiError, App, Call, client::membership::room_of};
 
 pub(crate) async fn knock_room(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    let room_id = room_of(&app, call.body.room_id_or_alias).await?;
-    let action = MembershipAction::Knock;
-    let change =
-        ChangeMembership::own(room_id.clone(), call.who.user_id, action).because(call.body.reason);
+    let Request { room_id_or_alias, reason, via, .. } = call.body;
+    let room = room_of(&app, room_id_or_alias, via).await?;
+    let (user, action) = (call.who.user_id, MembershipAction::Knock);
+    let mut change = ChangeMembership::own(room.room_id, user, action).because(reason);
+    change.via = room.servers;
     app.rooms.change_membership(&change).await?;
-    Ok(Response::new(room_id))
+    Ok(Response::new(change.room))
 }

@@ -44,11 +44,21 @@ impl Wanted {
         let timeout = Duration::from_millis(options.timeout_ms.unwrap_or(TIMEOUT_DEFAULT_MS));
         Ok(Self { server, id, file_name, timeout })
     }
+
+    /// Files of other servers are for people of this one: strangers must not make it fetch what
+    /// fills its disk.
+    pub(super) fn only_here(self, app: &App) -> Result<Self, ApiError> {
+        if self.server == app.data.server_name() {
+            Ok(self)
+        } else {
+            Err(ApiError::not_found("files of other servers are for signed-in users only"))
+        }
+    }
 }
 
 /// Media ids are opaque, but never anything else than this (spec: "Matrix Content (`mxc://`)
 /// URIs").
-fn is_media_id(id: &str) -> bool {
+pub(crate) fn is_media_id(id: &str) -> bool {
     !id.is_empty()
         && id.len() <= 255
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
@@ -61,7 +71,7 @@ pub(super) async fn get_content(
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     AccessToken::identify(&app, &parts).await?;
-    hand_out(&app, &params, &parts).await
+    hand_out(&app, &Wanted::parse(&params, &parts)?).await
 }
 
 pub(super) async fn get_content_deprecated(
@@ -73,11 +83,10 @@ pub(super) async fn get_content_deprecated(
     if !app.settings.legacy_media {
         return Err(ApiError::not_found("media is handed out to signed-in users only"));
     }
-    hand_out(&app, &params, &parts).await
+    hand_out(&app, &Wanted::parse(&params, &parts)?.only_here(&app)?).await
 }
 
-async fn hand_out(app: &App, params: &PathParams, parts: &Parts) -> Result<Response, ApiError> {
-    let wanted = Wanted::parse(params, parts)?;
+async fn hand_out(app: &App, wanted: &Wanted) -> Result<Response, ApiError> {
     let download = app.media.download(&wanted.server, &wanted.id, wanted.timeout).await?;
     let file = tokio::fs::File::open(&download.path).await.map_err(|e| ApiError::internal(&e))?;
     let stream = tokio_util::io::ReaderStream::new(file);

@@ -37,7 +37,7 @@ pub(super) async fn get_content_thumbnail(
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     AccessToken::identify(&app, &parts).await?;
-    hand_out(&app, &params, &parts).await
+    hand_out(&app, &Wanted::parse(&params, &parts)?, &parts).await
 }
 
 pub(super) async fn get_content_thumbnail_deprecated(
@@ -49,11 +49,22 @@ pub(super) async fn get_content_thumbnail_deprecated(
     if !app.settings.legacy_media {
         return Err(ApiError::not_found("media is handed out to signed-in users only"));
     }
-    hand_out(&app, &params, &parts).await
+    hand_out(&app, &Wanted::parse(&params, &parts)?.only_here(&app)?, &parts).await
 }
 
-async fn hand_out(app: &App, params: &PathParams, parts: &Parts) -> Result<Response, ApiError> {
-    let wanted = Wanted::parse(params, parts)?;
+async fn hand_out(app: &App, wanted: &Wanted, parts: &Parts) -> Result<Response, ApiError> {
+    let thumbnail = thumbnail_wanted(parts)?;
+    let (server, id) = (&wanted.server, &wanted.id);
+    let download = app.media.thumbnail(server, id, thumbnail, wanted.timeout).await?;
+    let file = tokio::fs::File::open(&download.path).await.map_err(|e| ApiError::internal(&e))?;
+    let stream = tokio_util::io::ReaderStream::new(file);
+    let mut response = Response::new(Body::from_stream(stream));
+    headers::set(&mut response, &download.content, None);
+    Ok(response)
+}
+
+/// What thumbnail a query asks for.
+pub(crate) fn thumbnail_wanted(parts: &Parts) -> Result<Thumbnail, ApiError> {
     let options = axum::extract::Query::<Options>::try_from_uri(&parts.uri)
         .map_err(|error| ApiError::invalid_param(error.to_string()))?;
     let size = ThumbnailSize { width: options.width, height: options.height };
@@ -64,12 +75,5 @@ async fn hand_out(app: &App, params: &PathParams, parts: &Parts) -> Result<Respo
         Some(MethodName::Crop) => Method::Crop,
         Some(MethodName::Scale) | None => Method::Scale,
     };
-    let (server, id) = (&wanted.server, &wanted.id);
-    let thumbnail = Thumbnail { size, method, animated: options.animated };
-    let download = app.media.thumbnail(server, id, thumbnail, wanted.timeout).await?;
-    let file = tokio::fs::File::open(&download.path).await.map_err(|e| ApiError::internal(&e))?;
-    let stream = tokio_util::io::ReaderStream::new(file);
-    let mut response = Response::new(Body::from_stream(stream));
-    headers::set(&mut response, &download.content, None);
-    Ok(response)
+    Ok(Thumbnail { size, method, animated: options.animated })
 }

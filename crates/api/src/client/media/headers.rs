@@ -35,7 +35,7 @@ const INLINE: [&str; 23] = [
 const POLICY: &str = "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; \
                       style-src 'unsafe-inline'; object-src 'self';";
 
-pub(super) fn set(response: &mut Response, content: &Content, file_name: Option<&str>) {
+pub(crate) fn set(response: &mut Response, content: &Content, file_name: Option<&str>) {
     let stored = content.content_type.as_deref().unwrap_or("application/octet-stream");
     let essence = stored.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let kind = if INLINE.contains(&essence.as_str()) { "inline" } else { "attachment" };

@@ -2,11 +2,12 @@
 
 use ruma::api::client::membership::join_room_by_id::v3::{Request, Response};
 
-use super::join;
+use super::{ReachedRoom, join};
 use crate::{ApiError, App, Call};
 
 pub(crate) async fn join_room_by_id(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let Request { room_id, reason, .. } = call.body;
-    join(&app, &call.who, &room_id, reason).await?;
+    let room = ReachedRoom { room_id: room_id.clone(), servers: Vec::new() };
+    join(&app, &call.who, room, reason).await?;
     Ok(Response::new(room_id))
 }

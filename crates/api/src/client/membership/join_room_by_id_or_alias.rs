@@ -9,7 +9,9 @@ pub(crate) async fn join_room_by_id_or_alias(
     app: App,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
-    let room_id = room_of(&app, call.body.room_id_or_alias).await?;
-    join(&app, &call.who, &room_id, call.body.reason).await?;
+    let Request { room_id_or_alias, reason, via, .. } = call.body;
+    let room = room_of(&app, room_id_or_alias, via).await?;
+    let room_id = room.room_id.clone();
+    join(&app, &call.who, room, reason).await?;
     Ok(Response::new(room_id))
 }

@@ -21,6 +21,7 @@ pub(crate) async fn send_message_event(
     // Others say nothing about the time (spec: application service API, "Timestamp massaging").
     let is_service = call.who.service.is_some();
     let own_only = call.who.session.is_suspended;
+    let sticky_ms = call.body.sticky_duration_ms.map(|duration| duration.get().into());
     let delay_ms = delay_in(call.query.as_deref())?;
     let event = SendEvent {
         room: call.body.room_id,
@@ -29,6 +30,7 @@ pub(crate) async fn send_message_event(
         content: call.body.body.into_json(),
         transaction: Some(transaction),
         timestamp: call.body.timestamp.filter(|_| is_service),
+        sticky_ms,
     };
     if let Some(delay_ms) = delay_ms {
         // Which events are their own can be known only when the time has come.
@@ -36,8 +38,9 @@ pub(crate) async fn send_message_event(
             return Err(ApiError::suspended());
         }
         let SendEvent { room, sender, kind, content, transaction, .. } = event;
+        let state_key = None;
         let request =
-            Schedule { room, sender, kind, state_key: None, content, delay_ms, transaction };
+            Schedule { room, sender, kind, state_key, content, delay_ms, transaction, sticky_ms };
         return schedule(&app, request).await.map(Answer::Other);
     }
     if event.kind == TimelineEventType::RoomRedaction {

@@ -6,5 +6,5 @@ use super::profile_of;
 use crate::{ApiError, App, Call};
 
 pub(crate) async fn get_profile(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    Ok(profile_of(&app, &call.body.user_id).await?.to_ruma().into())
+    Ok(profile_of(&app, &call.body.user_id).await?.into())
 }

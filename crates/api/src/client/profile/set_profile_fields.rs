@@ -8,7 +8,7 @@ use crate::{ApiError, App, asked::Asked};
 /// The fields given are set, the others stay; answers all.
 pub(crate) async fn change_profile(app: App, asked: Asked<AccessToken>) -> Result<Value, ApiError> {
     let user = set(&app, &asked, false).await?;
-    let profile = super::profile_of(&app, &user).await?.to_ruma();
+    let profile = super::profile_of(&app, &user).await?;
     serde_json::to_value(profile).map_err(|error| ApiError::internal(&error))
 }
 

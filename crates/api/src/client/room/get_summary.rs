@@ -15,9 +15,10 @@ pub(super) const OLD_PATH: &str =
     "/_matrix/client/unstable/im.nheko.summary/summary/{room_id_or_alias}";
 
 pub(crate) async fn get_summary(app: App, call: Call<Request>) -> Result<Response, ApiError> {
-    let room = room_of(&app, call.body.room_id_or_alias).await?;
+    let Request { room_id_or_alias, via, .. } = call.body;
+    let room = room_of(&app, room_id_or_alias, via).await?;
     let user = call.who.as_ref().map(|user| &*user.user_id);
-    let found = app.rooms.summary(user, &room).await?;
+    let found = app.rooms.summary_via(user, &room.room_id, &room.servers).await?;
     let mut response = Response::new(found.summary);
     response.membership = found.membership.map(Member::to_state);
     Ok(response)

@@ -1,5 +1,7 @@
 //! What a service is told.
 
+use std::time::Duration;
+
 use http::Method;
 use ruma::serde::Base64;
 use serde_json::{Value, json};
@@ -53,6 +55,9 @@ async fn a_server_that_is_killed_goes_on_with_the_same_transaction() {
     say(&alice, &room, "second").await;
     let (id, body) = fake.transaction().await;
     assert_eq!(messages_in(&body), ["second"]);
+    running.server.data.env().advance(Duration::from_secs(5));
+    let waiting = running.server.services.waiting();
+    assert_eq!(waiting, [("bridge".to_owned(), Duration::from_secs(5))], "operators see it");
     // While the service is away, its user leaves, and more is said.
     say(&alice, &room, "third").await;
     running.ask(Method::POST, &format!("/v3/rooms/{room}/leave"), "_b_x", json!({})).await.ok();

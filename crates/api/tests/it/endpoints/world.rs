@@ -1,5 +1,7 @@
 //! A server with some people and their things, and requests as `requests.jsonl` describes them.
 
+mod around;
+
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicUsize, Ordering},
@@ -7,12 +9,16 @@ use std::{
 
 use axum::body::Body;
 use http::{Method, Request};
+use http_body_util::BodyExt;
 use ruma::UserId;
 use serde_json::{Map, Value, json};
+use tower::ServiceExt;
 
+use self::around::Around;
 use super::table::Row;
 use crate::{
     cross_signing::CrossSigning,
+    oauth,
     olm::Olm,
     server::{Answer, PASSWORD, Server},
 };
@@ -47,6 +53,7 @@ const PARAMETERS: [(&str, &str); 23] = [
 /// A server, and the names of what is on it.
 pub struct World {
     server: Server,
+    around: Around,
     names: BTreeMap<String, String>,
     olm: Olm,
     people: AtomicUsize,
@@ -54,8 +61,15 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
-        let server = Server::full().await;
-        let mut names = BTreeMap::new();
+        Self::with(false).await
+    }
+
+    /// A world in which people can sign in at an identity provider, too.
+    pub async fn with(provider: bool) -> Self {
+        let around = Around::new(provider).await;
+        let server = around.server().await;
+        let mut names: BTreeMap<String, String> =
+            around.names().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let mut device = String::new();
         for name in ["alice", "bob", "admin"] {
             let person = server.user(name).await;
@@ -77,7 +91,7 @@ impl World {
         ] {
             names.insert(name.to_owned(), value.to_owned());
         }
-        let mut world = Self { server, names, olm, people: AtomicUsize::new(0) };
+        let mut world = Self { server, around, names, olm, people: AtomicUsize::new(0) };
         let room = json!({ "preset": "public_chat", "name": "Room", "room_alias_name": "room" });
         for step in [
             json!({ "method": "POST", "path": "/_matrix/client/v3/createRoom", "body": room,
@@ -142,6 +156,16 @@ impl World {
 
     /// One request, perhaps with user-interactive authentication.
     async fn step(&mut self, step: &Value) -> Result<Value, String> {
+        if step.get("mails").is_some() {
+            self.around.confirm(&self.server, &step["mails"]).await;
+            return Ok(Value::Null);
+        }
+        if step.get("oauth_code").is_some() {
+            let client = oauth::client(&self.server).await;
+            let code = oauth::code(&self.server, &client).await;
+            self.names.extend([("client".to_owned(), client), ("code".to_owned(), code)]);
+            return Ok(Value::Null);
+        }
         if let Some(part) = step["cross_signing"].as_str() {
             return self.cross_sign(step, part).await;
         }
@@ -166,7 +190,9 @@ impl World {
             if let Some(media) = value.strip_prefix("mxc://example.org/") {
                 self.names.insert("media".to_owned(), media.to_owned());
             }
-            self.names.insert(name.clone(), value.to_owned());
+            // Of an address, its end: what is asked for later is a row's path.
+            let end = value.rsplit_once("/rendezvous/").map_or(value, |(_, end)| end);
+            self.names.insert(name.clone(), end.to_owned());
         }
         Ok(answer.body)
     }
@@ -194,6 +220,10 @@ impl World {
         if step.get("form").is_some() {
             request = request.header("content-type", "application/x-www-form-urlencoded");
         }
+        for (name, value) in step["headers"].as_object().into_iter().flatten() {
+            let value = value.as_str().expect("a text");
+            request = request.header(name, self.replaced(value, ToOwned::to_owned));
+        }
         let form = step["form"].as_str().map(|form| self.replaced(form, ToOwned::to_owned));
         let body = match self.body(step) {
             Some(mut body) => {
@@ -203,10 +233,21 @@ impl World {
                 Body::from(body.to_string())
             }
             None if step.get("png").is_some() => Body::from(RED_PNG),
+            None if step.get("text").is_some() => {
+                Body::from(step["text"].as_str().expect("a text").to_owned())
+            }
             None if form.is_some() => Body::from(form.unwrap_or_default()),
             None => Body::empty(),
         };
-        self.server.send(request.body(body).expect("a request")).await
+        let request = request.body(body).expect("a request");
+        let response = self.server.router.clone().oneshot(request).await.expect("it answers");
+        if let Some(etag) = response.headers().get("etag") {
+            let etag = etag.to_str().expect("a text").to_owned();
+            self.names.insert("etag".to_owned(), etag);
+        }
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("it is in memory").to_bytes();
+        Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
     }
 
     /// The JSON body of a step, if it has one.

@@ -75,6 +75,37 @@ async fn a_logout_of_one_session_ends_what_it_opened() {
 }
 
 #[tokio::test]
+async fn a_logout_may_name_nothing_but_the_session() {
+    let stage = Stage::new().await;
+    let one = device(&stage, "s-1", "erika", "a").await;
+    let other = device(&stage, "s-1", "erika", "b").await;
+    let somebody = device(&stage, "s-2", "otto", "c").await;
+    for (sid, status) in [("unknown", 200), ("a", 200)] {
+        let mut claims = logout_claims(&stage, "sid", json!(sid));
+        claims.as_object_mut().expect("an object").remove("sub");
+        let answer = send(&stage, &stage.provider.sign("logout+jwt", &claims)).await;
+        assert_eq!(answer.status, status, "{sid}");
+    }
+    stage.server.get("/v3/account/whoami", &one).await.refused(401, "M_UNKNOWN_TOKEN");
+    assert!(works(&stage, &other).await && works(&stage, &somebody).await);
+}
+
+#[tokio::test]
+async fn a_session_is_known_as_long_as_something_is_open_from_it() {
+    let stage = Stage::new().await;
+    let one = device(&stage, "s-1", "erika", "a").await;
+    for sid in ["b", "c"] {
+        stage.server.data.env().advance(std::time::Duration::from_secs(24 * 60 * 60));
+        device(&stage, "s-1", "erika", sid).await;
+    }
+    let mut claims = logout_claims(&stage, "sid", json!("a"));
+    claims.as_object_mut().expect("an object").remove("sub");
+    let answer = send(&stage, &stage.provider.sign("logout+jwt", &claims)).await;
+    assert_eq!(answer.status, 200);
+    assert!(!works(&stage, &one).await);
+}
+
+#[tokio::test]
 async fn a_logout_of_a_person_ends_all_that_the_provider_opened_and_nothing_else() {
     let stage = Stage::new().await;
     let one = device(&stage, "s-1", "erika", "a").await;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use blaupause_data::Event;
-use blaupause_graph::EventNo;
+use blaupause_graph::{EventNo, sticky};
 use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -30,6 +30,9 @@ struct Unsigned<'a> {
     transaction_id: Option<&'a str>,
     #[serde(rename = "org.matrix.msc4140.delay_id", skip_serializing_if = "Option::is_none")]
     delay_id: Option<&'a str>,
+    /// How long the event is still sticky (MSC4354), in milliseconds.
+    #[serde(rename = "msc4354_sticky_duration_ttl_ms", skip_serializing_if = "Option::is_none")]
+    sticky_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prev_content: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,6 +128,7 @@ impl Desk {
             membership: self.lens.membership(event),
             transaction_id: self.transaction(event),
             delay_id: self.delay(event),
+            sticky_ms: sticky_ms(self.now_ms, event),
             prev_content: replaced.map(|replaced| replaced.content()),
             prev_sender: replaced.map(|replaced| replaced.sender.as_str()),
             replaces_state: replaced.map(|replaced| replaced.stored.event_id.as_str()),
@@ -193,6 +197,11 @@ impl Desk {
 pub(super) fn for_everybody(event: &Event, room: &OwnedRoomId, now_ms: u64) -> Box<RawValue> {
     let unsigned = Unsigned { age: age_ms(now_ms, event), ..Unsigned::default() };
     client_json(event, Some(room), &unsigned)
+}
+
+fn sticky_ms(now_ms: u64, event: &Event) -> Option<u64> {
+    let until_ms = sticky::until_ms(now_ms, event.origin_server_ts, event.sticky_ms()?);
+    until_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)
 }
 
 fn age_ms(now_ms: u64, event: &Event) -> u64 {

@@ -44,7 +44,7 @@ impl World {
         let server = TestServer::new().await;
         let (data, accounts, rooms) =
             (server.data.clone(), server.accounts.clone(), server.rooms.clone());
-        let e2ee = E2ee::new(data.clone(), accounts.clone());
+        let e2ee = E2ee::new(data.clone(), accounts.clone(), server.federation.clone());
         let notify = Notify::new(data.clone(), accounts.clone(), rooms.clone());
         let sync = Sync::new(data.clone(), accounts, rooms, e2ee.clone(), notify);
         let settings = Settings {

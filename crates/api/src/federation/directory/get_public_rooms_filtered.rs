@@ -1,0 +1,20 @@
+//! `POST /_matrix/federation/v1/publicRooms`
+
+use ruma::api::federation::directory::get_public_rooms_filtered::v1::{Request, Response};
+
+use super::{page, total};
+use crate::{ApiError, App, Call};
+
+pub(crate) async fn get_public_rooms_filtered(
+    app: App,
+    call: Call<Request>,
+) -> Result<Response, ApiError> {
+    let Request { limit, since, filter, room_network, .. } = call.body;
+    let found = page(&app, limit, since, filter, &room_network).await?;
+    let mut response = Response::new();
+    response.total_room_count_estimate = total(&found);
+    response.chunk = found.rooms;
+    response.next_batch = found.next;
+    response.prev_batch = found.previous;
+    Ok(response)
+}

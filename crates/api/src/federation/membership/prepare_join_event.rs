@@ -1,0 +1,19 @@
+//! `GET /_matrix/federation/v1/make_join/{roomId}/{userId}`
+
+use blaupause_rooms::Handshake;
+use ruma::api::federation::membership::prepare_join_event::v1::{Request, Response};
+
+use super::template_query;
+use crate::{ApiError, App, Call};
+
+pub(super) async fn prepare_join_event(
+    app: App,
+    call: Call<Request>,
+) -> Result<Response, ApiError> {
+    let Request { room_id, user_id, ver, .. } = call.body;
+    let query = template_query(&call.who, room_id, user_id, Some(ver));
+    let template = app.rooms.member_template(Handshake::Join, &query).await?;
+    let mut response = Response::new(template.event);
+    response.room_version = Some(template.version);
+    Ok(response)
+}

@@ -1,0 +1,194 @@
+//! From the log to what other servers are told of devices, and to lists that are no longer told to
+//! us.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use blaupause_data::{Change, DataError, Member, Part, StreamPos, Write};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, events::room::member::MembershipState};
+use serde::Deserialize;
+use tokio::sync::Notify;
+
+use crate::{E2ee, E2eeError};
+
+/// Name of the cursor.
+pub(crate) const FOLLOWER: &str = "e2ee-remote";
+/// The slot in whose partition the cursors lie.
+const SLOT: u8 = 1;
+/// Lines of the log that are read at once.
+const LINES_MAX: u32 = 1_000;
+/// How long to wait after a failure.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What some lines of the log ask for.
+#[derive(Default)]
+struct Work {
+    /// Local users whose devices or keys changed.
+    changed: BTreeSet<OwnedUserId>,
+    /// Local users who came to a room.
+    came: BTreeSet<(OwnedUserId, OwnedRoomId)>,
+    /// Remote users who left a room.
+    went: BTreeSet<OwnedUserId>,
+    /// Rooms where a server's first member came or its last one went.
+    rooms: BTreeSet<OwnedRoomId>,
+}
+
+impl E2ee {
+    /// Tell other servers of devices until the server stops.
+    pub async fn run_remote(self) {
+        if !self.federation().is_on() {
+            return;
+        }
+        let news = Arc::new(Notify::new());
+        let wake = Arc::clone(&news);
+        self.data().feed().follow_visible(Box::new(move |_, changes| {
+            if changes.iter().any(concerns_keys) {
+                wake.notify_one();
+            }
+        }));
+        let stop = self.data().env().stop().clone();
+        loop {
+            let again = async {
+                if let Err(error) = self.follow_remote().await {
+                    tracing::warn!(%error, "other servers could not be told of devices");
+                    tokio::time::sleep(PAUSE).await;
+                    return;
+                }
+                news.notified().await;
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = again => {}
+            }
+        }
+    }
+
+    /// Do what the log asks for, up to its end. After a crash some of it is done again; others are
+    /// told the same then.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn follow_remote(&self) -> Result<(), E2eeError> {
+        let stored = self.data().cursor(FOLLOWER).await?;
+        if stored == StreamPos(0) {
+            return Ok(self.store_cursor(self.data().position()).await?);
+        }
+        let followed = StreamPos(self.remote().followed.load(Ordering::SeqCst));
+        let (mut cursor, mut worked) = (stored.max(followed), false);
+        loop {
+            let lines = self.data().log_after(cursor, LINES_MAX).await?;
+            let Some((last, _)) = lines.last() else { break };
+            cursor = *last;
+            let work = self.work_of(&lines).await?;
+            worked |= self.do_work(work).await?;
+        }
+        self.remote().followed.store(cursor.0, Ordering::SeqCst);
+        // Where there was nothing to do the stored cursor may lag behind a little.
+        if cursor != stored && (worked || cursor.0 >= stored.0 + u64::from(LINES_MAX)) {
+            self.store_cursor(cursor).await?;
+        }
+        Ok(())
+    }
+
+    async fn store_cursor(&self, cursor: StreamPos) -> Result<(), DataError> {
+        let mut write = Write::new(Part::slot(SLOT));
+        write.cursor(FOLLOWER, cursor);
+        self.data().commit(write).await?;
+        Ok(())
+    }
+
+    async fn do_work(&self, work: Work) -> Result<bool, E2eeError> {
+        let Work { changed, came, went, rooms } = work;
+        let something = !(changed.is_empty() && came.is_empty() && went.is_empty());
+        for user in &changed {
+            self.tell_devices(user).await?;
+        }
+        for (user, room) in &came {
+            self.tell_newcomer(user, room).await?;
+        }
+        let went: Vec<_> = went.into_iter().collect();
+        self.forget_lists(&went).await?;
+        for room in &rooms {
+            self.forget_left_behind(room).await?;
+        }
+        Ok(something)
+    }
+
+    /// One read for the events of rooms with other servers.
+    async fn work_of(&self, lines: &[(StreamPos, Change)]) -> Result<Work, DataError> {
+        let (mut work, mut wanted) = (Work::default(), Vec::new());
+        let parts = self.data().parts();
+        for (_, change) in lines {
+            match change {
+                Change::Devices { user } if self.data().is_local(user) => {
+                    work.changed.insert(user.clone());
+                }
+                Change::Membership { user, room, membership: Member::Join }
+                    if self.data().is_local(user) =>
+                {
+                    work.came.insert((user.clone(), room.clone()));
+                }
+                Change::Servers { room } => drop(work.rooms.insert(room.clone())),
+                Change::Event { room, no } => wanted.push((room, *no)),
+                _ => {}
+            }
+        }
+        let mut keys = Vec::new();
+        for (room, no) in wanted {
+            let touched = work.rooms.contains(room);
+            if touched || self.data().servers_in(room).await?.len() > 1 {
+                keys.push((parts.room(room), no));
+            }
+        }
+        for event in self.data().events(&keys).await?.into_iter().flatten() {
+            if event.kind == "m.room.member"
+                && let Some(user) = event.state_key.as_deref()
+                && let Ok(user) = OwnedUserId::try_from(user)
+                && !self.data().is_local(&user)
+                && event.content_as::<Content>().is_none_or(|content| content.is_gone())
+            {
+                work.went.insert(user);
+            }
+        }
+        Ok(work)
+    }
+
+    /// If nobody of this server is in the room any more, its other members' servers do not tell us
+    /// of their devices.
+    async fn forget_left_behind(&self, room: &RoomId) -> Result<(), E2eeError> {
+        let own = self.data().server_name();
+        if self.data().servers_in(room).await?.iter().any(|server| server == own) {
+            return Ok(());
+        }
+        let members = self.data().members(room, Member::Join).await?;
+        let remote: Vec<_> = members.into_iter().map(|member| member.user_id).collect();
+        for users in remote.chunks(1_000) {
+            self.forget_lists(users).await?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Content {
+    membership: MembershipState,
+}
+
+impl Content {
+    fn is_gone(&self) -> bool {
+        matches!(self.membership, MembershipState::Leave | MembershipState::Ban)
+    }
+}
+
+fn concerns_keys(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Devices { .. }
+            | Change::Membership { .. }
+            | Change::Servers { .. }
+            | Change::Event { .. }
+    )
+}

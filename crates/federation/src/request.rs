@@ -1,0 +1,144 @@
+//! One signed request to another server.
+
+use blaupause_policy::ServerDenied;
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use ruma::{
+    ServerName,
+    api::{
+        IncomingResponse, OutgoingRequest, OutgoingRequestExt,
+        federation::authentication::{ServerSignatures, XMatrixSigningInput},
+        path_builder::SinglePath,
+    },
+};
+
+use crate::{CallLimits, Federation, FederationError};
+
+/// Characters of a stranger's error that are kept.
+const MESSAGE_CHARS: usize = 300;
+
+/// A request of ruma's federation API that its sender signs.
+pub trait SignedRequest:
+    OutgoingRequest<Authentication = ServerSignatures, PathBuilder = SinglePath> + Send
+{
+}
+
+impl<R> SignedRequest for R where
+    R: OutgoingRequest<Authentication = ServerSignatures, PathBuilder = SinglePath> + Send
+{
+}
+
+impl Federation {
+    /// One signed request to another server, within the usual limits.
+    ///
+    /// # Errors
+    /// [`FederationError`]; a refusal of the other server is [`FederationError::Remote`].
+    pub async fn call<R: SignedRequest>(
+        &self,
+        to: &ServerName,
+        request: R,
+    ) -> Result<R::IncomingResponse, FederationError> {
+        self.call_within(to, request, self.settings().limits).await
+    }
+
+    /// The same within other limits.
+    ///
+    /// # Errors
+    /// As [`Federation::call`].
+    pub async fn call_within<R: SignedRequest>(
+        &self,
+        to: &ServerName,
+        request: R,
+        limits: CallLimits,
+    ) -> Result<R::IncomingResponse, FederationError> {
+        self.may_call(to)?;
+        let own = self.data().server_name().to_owned();
+        let key = self.data().signing_key();
+        let signed = XMatrixSigningInput::new(own, to.to_owned(), key.pair());
+        let request = request
+            .try_into_http_request::<BytesMut>("", signed, ())
+            .map_err(|error| FederationError::BadAnswer(format!("request: {error}")))?;
+        let answer = self.exchange(to, request.map(BytesMut::freeze), limits).await?;
+        understood(&answer)
+    }
+
+    /// Whether a server may be asked now.
+    pub(crate) fn may_call(&self, to: &ServerName) -> Result<(), FederationError> {
+        self.permits(to)?;
+        if to == self.data().server_name() {
+            // Whoever asks ourselves by the network has lost its way.
+            return Err(FederationError::Denied(ServerDenied::Refused));
+        }
+        match self.peers().paused_until(to, self.data().env().now_millis()) {
+            Some(until_ms) => Err(FederationError::BackingOff { until_ms }),
+            None => Ok(()),
+        }
+    }
+
+    /// A finished request over the wire; what becomes of it is remembered for the pauses.
+    pub(crate) async fn exchange(
+        &self,
+        to: &ServerName,
+        request: Request<Bytes>,
+        limits: CallLimits,
+    ) -> Result<Response<Bytes>, FederationError> {
+        let answer = self.wire().exchange(to, request, limits).await;
+        match &answer {
+            // A proxy answers whose server is away. A server's own mistake (500) is an answer.
+            Ok(answer) if matches!(answer.status().as_u16(), 502..=504) => self.note_failure(to),
+            Ok(_) => self.peers().heard_from(to),
+            // Its answer was too large, not absent.
+            Err(crate::WireError::TooLarge) => {}
+            Err(crate::WireError::Unreachable(_) | crate::WireError::TimedOut) => {
+                self.note_failure(to);
+            }
+        }
+        Ok(answer?)
+    }
+
+    fn note_failure(&self, to: &ServerName) {
+        self.peers().failed(to, self.data().env().now_millis());
+    }
+
+    /// Another server showed that it is there: it is asked again at once.
+    pub fn heard_from(&self, server: &ServerName) {
+        self.peers().heard_from(server);
+        self.try_again(server);
+    }
+}
+
+/// ruma's type from an answer.
+pub(crate) fn understood<A: IncomingResponse>(
+    answer: &Response<Bytes>,
+) -> Result<A, FederationError> {
+    if !answer.status().is_success() {
+        return Err(refusal(answer));
+    }
+    let mut head = Response::builder().status(answer.status());
+    if let Some(headers) = head.headers_mut() {
+        headers.clone_from(answer.headers());
+    }
+    let bad = |error: &dyn std::fmt::Display| FederationError::BadAnswer(short(&error.to_string()));
+    let answer = head.body(&**answer.body()).map_err(|error| bad(&error))?;
+    A::try_from_http_response_inner(answer).map_err(|error| bad(&error))
+}
+
+fn refusal(answer: &Response<Bytes>) -> FederationError {
+    #[derive(Default, serde::Deserialize)]
+    struct Refusal {
+        #[serde(default)]
+        errcode: String,
+        #[serde(default)]
+        error: String,
+    }
+    let refusal: Refusal = serde_json::from_slice(answer.body()).unwrap_or_default();
+    FederationError::Remote {
+        status: answer.status().as_u16(),
+        errcode: short(&refusal.errcode),
+        message: short(&refusal.error),
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS).collect()
+}

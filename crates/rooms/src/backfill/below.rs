@@ -1,0 +1,115 @@
+//! Judged events of the past get their places.
+
+use std::collections::BTreeSet;
+
+use blaupause_data::{
+    Change, Place, ReadSet,
+    rows::{GapRow, StoredEvent, TimelineEntry, TimelineRow},
+};
+use blaupause_graph::Pdu;
+use ruma::{OwnedEventId, RoomId};
+
+use crate::{Rooms, RoomsError, append::Appending};
+
+/// How the placing of one event ended.
+enum Put {
+    /// It stands now where the gap was, and the gap is before it, or closed.
+    There(Place),
+    /// It has a place already, or is never shown, or does not lie at the gap.
+    Passed,
+    /// There is no gap any more.
+    Closed,
+}
+
+impl Rooms {
+    /// Put events into the gap before an entry, the newest first. `events` stand oldest first.
+    /// Whether anything changed.
+    pub(super) async fn put_into(
+        &self,
+        room: &RoomId,
+        mut below: Place,
+        events: &[Pdu],
+    ) -> Result<bool, RoomsError> {
+        let mut is_progress = false;
+        for event in events.iter().rev() {
+            match self.in_turn(|| Box::pin(self.put_one(room, below, event))).await? {
+                Put::There(place) => {
+                    below = place;
+                    is_progress = true;
+                }
+                Put::Passed => {}
+                Put::Closed => return Ok(true),
+            }
+        }
+        Ok(is_progress)
+    }
+
+    async fn put_one(&self, room: &RoomId, below: Place, pdu: &Pdu) -> Result<Put, RoomsError> {
+        let mut lane = self.lane(room).await?;
+        let part = lane.room()?.part;
+        let mut want = ReadSet::new();
+        let gap = want.get::<GapRow>(part, &below);
+        let entry = want.get::<TimelineRow>(part, &below);
+        let got = want.run(self.data()).await?;
+        // Somebody else may have been faster.
+        let (Some(gap), Some(entry)) = (got.one(gap)?, got.one(entry)?) else {
+            return Ok(Put::Closed);
+        };
+        let mut batch = Appending::new(self, lane.room()?);
+        let kin = batch.kin_of(pdu).await?;
+        let mut absent: BTreeSet<OwnedEventId> = gap.value.into_iter().collect();
+        let (Some((no, stored)), true) = (kin.known.clone(), absent.remove(pdu.event_id())) else {
+            return Ok(Put::Passed);
+        };
+        if is_done(&stored) {
+            return Ok(Put::Passed);
+        }
+        absent.extend(batch.without_place(pdu.prev_events()).await?);
+        let place = self.place_below(part, below).await?;
+        match place {
+            Some(place) => {
+                let mut stored = StoredEvent { place: Some(place), ..stored };
+                batch.come_late(pdu, no, &mut stored, &kin).await?;
+                batch.write_standing(no, &stored, &kin);
+                batch.point_at_target(pdu, no, place, &kin).await?;
+                let gap = !absent.is_empty();
+                let older = TimelineEntry { no, state: stored.state_after, gap };
+                batch.write.put::<TimelineRow>(part, &place, &older);
+                if gap {
+                    let absent = absent.into_iter().collect();
+                    batch.write.put::<GapRow>(part, &place, &absent);
+                }
+            }
+            None => tracing::warn!(%room, "a gap is too large: what is left of it is not shown"),
+        }
+        batch.write.put::<TimelineRow>(part, &below, &TimelineEntry { gap: false, ..entry.value });
+        batch.write.del::<GapRow>(part, &below);
+        batch.write.change(&Change::History { room: room.to_owned() });
+        let write = batch.finish();
+        lane.commit(self.data(), write).await?;
+        Ok(place.map_or(Put::Closed, Put::There))
+    }
+}
+
+impl Appending<'_> {
+    /// Those of the events that have no place in the timeline and may get one.
+    pub(crate) async fn without_place(
+        &self,
+        ids: &[OwnedEventId],
+    ) -> Result<Vec<OwnedEventId>, RoomsError> {
+        let numbers = self.numbers_by_id(ids).await?;
+        let numbers: Vec<_> = numbers.iter().map(|(_, no)| *no).collect();
+        let stored = self.stored(&numbers).await?;
+        let done: BTreeSet<_> = stored
+            .into_iter()
+            .filter(|(_, stored)| is_done(stored))
+            .map(|(_, stored)| stored.event_id)
+            .collect();
+        Ok(ids.iter().filter(|id| !done.contains(*id)).cloned().collect())
+    }
+}
+
+/// Whether it is settled where an event is shown, or that it is not.
+fn is_done(stored: &StoredEvent) -> bool {
+    stored.place.is_some() || stored.rejected || stored.soft_failed
+}

@@ -1,0 +1,216 @@
+//! One room's inbox.
+
+use std::{collections::HashMap, time::Duration};
+
+use blaupause_data::{DIRECTORY, DataError, Write};
+use blaupause_graph::{Pdu, order};
+use ruma::{OwnedEventId, OwnedServerName, RoomId, room_version_rules::RoomVersionRules};
+use serde_json::value::RawValue;
+
+use crate::{
+    Rooms, RoomsError,
+    remote_append::{InboxKey, Standing, Way},
+    rows::{InboxRoomRow, InboxRow, Waiting},
+};
+
+/// Events of one room that are looked at together.
+const STEP_EVENTS: u32 = 50;
+/// How often events are tried that lack something: other servers are asked each time. After that
+/// they are given up; the next event that names them brings them again.
+const TRIES_MAX: u32 = 4;
+/// Pause before the next try, in milliseconds; longer each time.
+const PAUSE_MS: u64 = 2_000;
+
+/// What a look at the inbox came to.
+enum Look {
+    Empty,
+    /// Something was done.
+    Progress,
+    /// All of these lack something.
+    Stuck(Vec<InboxKey>),
+}
+
+/// An event and where it waits.
+struct Turn {
+    key: InboxKey,
+    origin: OwnedServerName,
+    pdu: Pdu,
+}
+
+impl Rooms {
+    /// Judge what waits in a room until nothing is left, or the server stops.
+    pub(super) async fn empty_inbox(&self, room: &RoomId) {
+        let stop = self.data().env().stop().clone();
+        let mut tries = 0;
+        loop {
+            let seen = self.inbox().seen(room);
+            let look = tokio::select! {
+                () = stop.cancelled() => return,
+                look = Box::pin(self.look_into_inbox(room)) => look,
+            };
+            let pause = match look {
+                Ok(Look::Progress) => {
+                    tries = 0;
+                    continue;
+                }
+                Ok(Look::Empty) => match self.leave_inbox(room, seen).await {
+                    Ok(true) => {
+                        tokio::select! {
+                            () = stop.cancelled() => {}
+                            () = Box::pin(self.close_gaps_quietly(room)) => {}
+                        }
+                        return;
+                    }
+                    Ok(false) => continue,
+                    Err(error) => Err(error.into()),
+                },
+                Ok(Look::Stuck(keys)) => Ok(keys),
+                Err(error) => Err(error),
+            };
+            tries += 1;
+            match pause {
+                Ok(keys) if tries >= TRIES_MAX => {
+                    tracing::info!(%room, events = keys.len(), "events are given up: what they name cannot be had");
+                    if self.give_up(room, &keys).await.is_ok() {
+                        tries = 0;
+                        continue;
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%room, %error, "events of other servers cannot be judged now");
+                    if tries >= TRIES_MAX {
+                        self.inbox().pause(room);
+                        return;
+                    }
+                }
+            }
+            let pause = Duration::from_millis(PAUSE_MS * u64::from(tries));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// The room has nothing to do; `false` if something came meanwhile.
+    async fn leave_inbox(&self, room: &RoomId, seen: u64) -> Result<bool, DataError> {
+        let mut write = Write::new(self.data().parts().room(room));
+        write.del::<InboxRoomRow>(DIRECTORY, &room.to_owned());
+        match self.inbox().finish(room, seen, || self.data().submit(write)) {
+            Some(durable) => durable.await.map(|_| true).map_err(DataError::from),
+            None => Ok(false),
+        }
+    }
+
+    async fn give_up(&self, room: &RoomId, keys: &[InboxKey]) -> Result<(), DataError> {
+        self.forget_inbox(room, keys).await?;
+        self.inbox().done(room, keys.len());
+        Ok(())
+    }
+
+    async fn look_into_inbox(&self, room: &RoomId) -> Result<Look, RoomsError> {
+        let part = self.data().parts().room(room);
+        let rows = self.data().list::<InboxRow>(part, &(), STEP_EVENTS).await?.rows;
+        if rows.is_empty() {
+            return Ok(Look::Empty);
+        }
+        let rows: Vec<_> = rows.into_iter().map(|(key, row)| (key, row.value)).collect();
+        let own = self.data().server_name().to_owned();
+        let rules = match self.lane(room).await {
+            Ok(mut lane) => Some(lane.room()?.rules.clone()),
+            Err(RoomsError::RoomUnknown) => None,
+            Err(error) => return Err(error),
+        };
+        // Who was the last of this server to leave must not be brought back by what comes after.
+        let is_ours = self.data().servers_in(room).await?.contains(&own);
+        let Some(rules) = rules.filter(|_| is_ours) else {
+            let keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
+            self.give_up(room, &keys).await?;
+            return Ok(Look::Progress);
+        };
+        self.judge_waiting(room, &rules, rows).await
+    }
+
+    async fn judge_waiting(
+        &self,
+        room: &RoomId,
+        rules: &RoomVersionRules,
+        rows: Vec<(InboxKey, Waiting)>,
+    ) -> Result<Look, RoomsError> {
+        let (turns, mut wait, nothing) = self.turns(room, rules, rows).await;
+        self.give_up(room, &nothing).await?;
+        let mut is_progress = !nothing.is_empty();
+        for turn in turns {
+            match self.judge_one(room, rules, &turn).await {
+                Ok(true) => {
+                    is_progress = true;
+                    self.inbox().done(room, 1);
+                }
+                Ok(false) => wait.push(turn.key),
+                // One event that cannot be judged must not stop the others.
+                Err(RoomsError::Refused(error)) => {
+                    tracing::warn!(event = %turn.pdu.event_id(), %error, "an event is given up");
+                    self.give_up(room, &[turn.key]).await?;
+                    is_progress = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if is_progress && wait.is_empty() { Ok(Look::Progress) } else { Ok(Look::Stuck(wait)) }
+    }
+
+    /// Events in the order in which they are to be judged; those that have to wait for keys; those
+    /// that are nothing.
+    async fn turns(
+        &self,
+        room: &RoomId,
+        rules: &RoomVersionRules,
+        rows: Vec<(InboxKey, Waiting)>,
+    ) -> (Vec<Turn>, Vec<InboxKey>, Vec<InboxKey>) {
+        let mut origins: HashMap<OwnedEventId, (InboxKey, OwnedServerName)> = HashMap::new();
+        let (mut raw, mut wait, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, waiting) in rows {
+            let event = RawValue::from_string(waiting.pdu).ok();
+            let id = event.as_ref().and_then(|event| {
+                let event = blaupause_graph::Unverified::parse(event, rules).ok()?;
+                Some(event.event_id().to_owned())
+            });
+            match (event, id) {
+                (Some(event), Some(id)) if !origins.contains_key(&id) => {
+                    origins.insert(id, (key, waiting.origin));
+                    raw.push(event);
+                }
+                _ => nothing.push(key),
+            }
+        }
+        let checked = self.check_events(room, raw, rules).await;
+        let sorted = order::topological(&checked.good);
+        let turns = sorted.into_iter().filter_map(|pdu| {
+            let (key, origin) = origins.remove(pdu.event_id())?;
+            Some(Turn { key, origin, pdu })
+        });
+        let turns = turns.collect();
+        for (id, (key, _)) in origins {
+            if checked.keyless.contains_key(&id) { wait.push(key) } else { nothing.push(key) }
+        }
+        (turns, wait, nothing)
+    }
+
+    /// Whether the event has found its place.
+    async fn judge_one(
+        &self,
+        room: &RoomId,
+        rules: &RoomVersionRules,
+        turn: &Turn,
+    ) -> Result<bool, RoomsError> {
+        let Turn { key, origin, pdu } = turn;
+        let standing = self.take_event(room, pdu, Way::Live, Some(*key)).await?;
+        let Standing::Missing(missing) = standing else { return Ok(true) };
+        if !Box::pin(self.gather(origin, room, rules, pdu, &missing)).await? {
+            return Ok(false);
+        }
+        let standing = self.take_event(room, pdu, Way::Live, Some(*key)).await?;
+        Ok(!matches!(standing, Standing::Missing(_)))
+    }
+}

@@ -1,0 +1,236 @@
+//! Coming into a room through another server.
+
+use std::collections::BTreeSet;
+
+use blaupause_federation::CallLimits;
+use blaupause_graph::{Pdu, Unverified};
+use blaupause_policy::FederationMode;
+use ruma::{
+    OwnedServerName, OwnedUserId, ServerName,
+    api::federation::membership::create_join_event::v2::{Request, RoomState},
+    room_version_rules::RoomVersionRules,
+};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+
+use super::{
+    handshake::{Wish, bad_answer},
+    via::Tries,
+};
+use crate::{
+    ChangeMembership, Handshake, Rooms, RoomsError, import::Import, remote::handshake::Prepared,
+};
+
+/// State events of a room that a server may send us; a room with 100,000 members has some more
+/// than that.
+const STATE_EVENTS_MAX: usize = 500_000;
+/// Events that those rest on.
+const AUTH_EVENTS_MAX: usize = 500_000;
+
+impl Rooms {
+    /// Join a room that this server is not in.
+    pub(super) async fn join_outside(&self, change: &ChangeMembership) -> Result<(), RoomsError> {
+        if change.as_guest {
+            return Err(RoomsError::Forbidden("guests join rooms of this server only"));
+        }
+        self.join_through_others(change).await
+    }
+
+    /// Join a room that this server is in, where nobody of it may let the person in.
+    pub(crate) async fn join_by_others_leave(
+        &self,
+        change: &ChangeMembership,
+    ) -> Result<(), RoomsError> {
+        let (rooms, change) = (self.clone(), change.clone());
+        let work = self.data().env().spawn(async move {
+            let _turn = rooms.flights().enter(&change.room).await;
+            rooms.join_through_others(&change).await
+        });
+        work.await.unwrap_or_else(|_| Err(crate::send::busy()))
+    }
+
+    async fn join_through_others(&self, change: &ChangeMembership) -> Result<(), RoomsError> {
+        let servers = self.candidates(&change.target, &change.room, &change.via).await?;
+        let mut content = self.join_content(&change.target).await?;
+        content.extend(change.reason.as_ref().map(|reason| ("reason".to_owned(), json!(reason))));
+        let wish = Wish {
+            kind: Handshake::Join,
+            room: &change.room,
+            user: &change.target,
+            content: &content,
+        };
+        let mut tries = Tries::default();
+        for server in &servers {
+            match self.join_through(server, &wish).await {
+                Ok(()) => return Ok(()),
+                Err(error) => tries.failed(server, error)?,
+            }
+        }
+        Err(tries.end())
+    }
+
+    async fn join_through(&self, server: &ServerName, wish: &Wish<'_>) -> Result<(), RoomsError> {
+        let prepared = self.prepare(server, wish).await?;
+        let id = prepared.pdu.event_id().to_owned();
+        let request = Request::new(wish.room.clone(), id, prepared.pdu.to_raw());
+        let answer = self.federation().call_within(server, request, CallLimits::LARGE).await?;
+        let taken = self.take_in(server, wish, prepared, answer.room_state).await;
+        if let Err(error) = &taken {
+            // There, we are in the room now; here, we are not and will not be.
+            tracing::warn!(%server, room = %wish.room, %error, "a room was not taken over");
+            self.take_back(server, wish);
+        }
+        taken
+    }
+
+    async fn take_in(
+        &self,
+        server: &ServerName,
+        wish: &Wish<'_>,
+        prepared: Prepared,
+        answer: RoomState,
+    ) -> Result<(), RoomsError> {
+        let event = joined_event(&prepared.pdu, &answer, &prepared.rules)?;
+        self.must_be_unmixed(&answer.state)?;
+        if self.is_outside(wish.room).await? {
+            self.import(Import {
+                room: wish.room.clone(),
+                version: prepared.version,
+                origin: server.to_owned(),
+                state: answer.state,
+                auth_chain: answer.auth_chain,
+                event,
+            })
+            .await
+            .map_err(not_whole)?;
+        } else {
+            self.accept(server, wish.room, event).await?;
+        }
+        self.forget_outside(wish.user, wish.room).await
+    }
+}
+
+/// What is wrong with a room is not the fault of who wants to join it.
+fn not_whole(error: RoomsError) -> RoomsError {
+    match error {
+        RoomsError::Refused(refusal) => bad_answer(refusal),
+        error => error,
+    }
+}
+
+/// Servers that are named to somebody who may not come in because of them.
+const NAMED_MAX: usize = 5;
+
+impl Rooms {
+    /// In a closed federation nobody joins rooms with people of servers outside of it: what they say
+    /// would come in by others.
+    fn must_be_unmixed(&self, state: &[Box<RawValue>]) -> Result<(), RoomsError> {
+        if self.federation().servers().mode != FederationMode::Closed {
+            return Ok(());
+        }
+        let mut strangers = servers_of(state);
+        strangers.retain(|server| self.federation().permits(server).is_err());
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        let named = strangers.iter().take(NAMED_MAX).map(|server| server.as_str());
+        Err(RoomsError::MixedRoom(named.collect::<Vec<_>>().join(", ")))
+    }
+}
+
+/// The servers of the people who are joined in a state. Pure.
+fn servers_of(state: &[Box<RawValue>]) -> BTreeSet<OwnedServerName> {
+    #[derive(Deserialize)]
+    struct Member {
+        #[serde(rename = "type")]
+        kind: String,
+        state_key: OwnedUserId,
+        content: Content,
+    }
+    #[derive(Deserialize)]
+    struct Content {
+        membership: String,
+    }
+    let members = state.iter().filter_map(|event| serde_json::from_str::<Member>(event.get()).ok());
+    let joined =
+        members.filter(|event| event.kind == "m.room.member" && event.content.membership == "join");
+    joined.map(|event| event.state_key.server_name().to_owned()).collect()
+}
+
+/// The join as it is to be stored: ours, with the signature of whoever vouches. Pure.
+fn joined_event(
+    ours: &Pdu,
+    answer: &RoomState,
+    rules: &RoomVersionRules,
+) -> Result<Box<RawValue>, RoomsError> {
+    if answer.members_omitted {
+        return Err(bad_answer("members are missing, and nobody asked for that"));
+    }
+    if answer.state.len() > STATE_EVENTS_MAX || answer.auth_chain.len() > AUTH_EVENTS_MAX {
+        return Err(bad_answer("the room is too large"));
+    }
+    let Some(event) = &answer.event else { return Ok(ours.to_raw()) };
+    // The id covers all but the signatures: the same id is the same event.
+    let theirs = Unverified::parse(event, rules).map_err(bad_answer)?;
+    if theirs.event_id() != ours.event_id() {
+        return Err(bad_answer("the event is not the one that was sent"));
+    }
+    Ok(event.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn raw(json: &Value) -> Box<RawValue> {
+        serde_json::value::to_raw_value(json).expect("JSON")
+    }
+
+    #[test]
+    fn only_who_is_joined_counts_as_somebody_in_the_room() {
+        let member = |user: &str, membership: &str| {
+            let content = json!({ "membership": membership });
+            raw(&json!({ "type": "m.room.member", "state_key": user, "content": content }))
+        };
+        let state = [
+            member("@a:a.example", "join"),
+            member("@b:a.example", "join"),
+            member("@c:c.example:8448", "join"),
+            member("@d:d.example", "leave"),
+            member("@e:e.example", "ban"),
+            member("@f:f.example", "invite"),
+            member("nobody", "join"),
+            raw(&json!({ "type": "m.room.topic", "state_key": "", "content": {} })),
+            raw(&json!(5)),
+        ];
+        let servers: Vec<String> = servers_of(&state).iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["a.example", "c.example:8448"]);
+    }
+
+    #[test]
+    fn an_answer_without_members_is_refused() {
+        let rules = ruma::RoomVersionId::V11.rules().expect("known");
+        let event = json!({
+            "type": "m.room.member", "room_id": "!r:a.example", "sender": "@a:a.example",
+            "state_key": "@a:a.example", "content": { "membership": "join" }, "depth": 2,
+            "origin_server_ts": 1, "auth_events": [], "prev_events": [],
+            "hashes": { "sha256": "AAAA" }, "signatures": {},
+        });
+        let ours = Unverified::parse(&raw(&event), &rules).expect("well formed");
+        let id = ours.event_id().to_owned();
+        let ours = Pdu::from_stored(event.to_string(), id, &rules).expect("well formed");
+        let mut answer = RoomState::new();
+        assert!(joined_event(&ours, &answer, &rules).is_ok(), "ours, if none is answered");
+        answer.event = Some(raw(&event));
+        assert!(joined_event(&ours, &answer, &rules).is_ok());
+        let mut other = event;
+        other["depth"] = json!(3);
+        answer.event = Some(raw(&other));
+        assert!(joined_event(&ours, &answer, &rules).is_err(), "another event");
+        answer.event = None;
+        answer.members_omitted = true;
+        assert!(joined_event(&ours, &answer, &rules).is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! What another server tells of a room that we are not in: shown to one person, believed by
+//! nobody.
+
+use blaupause_graph::{Pdu, Unverified};
+use ruma::{
+    OwnedUserId, api::federation::membership::RawStrippedState,
+    room_version_rules::RoomVersionRules,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::stripped::{STRIPPED_BYTES_MAX, strip};
+
+/// Events that describe a room.
+const EVENTS_MAX: usize = 50;
+
+/// An event in few words. Anything else that came with it is left out.
+#[derive(Deserialize, Serialize)]
+struct Stripped<'a> {
+    #[serde(borrow)]
+    content: &'a RawValue,
+    sender: OwnedUserId,
+    state_key: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// Stripped state, as it is stored and shown: what has the right shape, bounded, and the member
+/// event last. Pure.
+pub(super) fn stripped(
+    told: Vec<RawStrippedState>,
+    member: &Pdu,
+    rules: &RoomVersionRules,
+) -> Vec<String> {
+    let own = strip(member);
+    let mut left = STRIPPED_BYTES_MAX.saturating_sub(own.len());
+    let mut events: Vec<String> = told
+        .into_iter()
+        .take(EVENTS_MAX)
+        .filter_map(|event| readable(&event, member, rules))
+        .filter(|event| {
+            let fits = event.len() <= left;
+            left -= if fits { event.len() } else { 0 };
+            fits
+        })
+        .collect();
+    events.push(own);
+    events
+}
+
+fn readable(told: &RawStrippedState, member: &Pdu, rules: &RoomVersionRules) -> Option<String> {
+    let json = match told {
+        RawStrippedState::Pdu(pdu) => {
+            // A whole event says which room it is of; a create event even proves it.
+            let pdu = Unverified::parse(pdu, rules).ok();
+            if pdu.is_none_or(|pdu| pdu.room_id() != member.room_id()) {
+                return None;
+            }
+            let RawStrippedState::Pdu(pdu) = told else { return None };
+            pdu.get()
+        }
+        #[expect(deprecated, reason = "servers still send it")]
+        RawStrippedState::Stripped(event) => event.json().get(),
+        _ => return None,
+    };
+    let event: Stripped<'_> = serde_json::from_str(json).ok()?;
+    let says_member =
+        event.kind == "m.room.member" && Some(&*event.state_key) == member.state_key();
+    // The member event itself comes from the event that was signed.
+    (event.content.get().starts_with('{') && !says_member)
+        .then(|| serde_json::to_string(&event).ok())
+        .flatten()
+}

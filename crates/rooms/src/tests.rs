@@ -1,0 +1,11 @@
+//! Several servers in one process: what is said on one arrives at the other.
+
+mod accepted;
+mod bad;
+mod forks;
+mod gaps;
+mod inbox;
+mod large;
+mod late;
+mod network;
+mod world;

@@ -13,6 +13,7 @@ mod network;
 mod people;
 mod postgres;
 mod problem;
+mod retention;
 mod secrets;
 mod server;
 mod sso;
@@ -36,6 +37,7 @@ pub use people::{
     RegistrationMode, ServerNotices,
 };
 pub use problem::{Findings, Problem, Rejected, Source};
+pub use retention::Retention;
 pub use secrets::{Secret, Secrets};
 pub use server::{Engine, Limits, Log, LogFormat, Metrics, Server, Storage, Tls, TlsProfile};
 pub use sso::{Jwt, Oidc};
@@ -61,6 +63,7 @@ pub struct Config {
     pub directory: Directory,
     pub presence: Presence,
     pub delayed_events: DelayedEvents,
+    pub retention: Retention,
     pub server_notices: ServerNotices,
     pub media: Media,
     pub legacy_media: LegacyMedia,
@@ -140,6 +143,7 @@ impl Config {
         self.rate_limits.check(found);
         self.rooms.check(found);
         self.delayed_events.check(found);
+        self.retention.check(found);
         self.server_notices.check(found);
         self.media.check(found);
         self.legacy_media.check(found);

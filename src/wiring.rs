@@ -176,6 +176,7 @@ fn start_workers(
     workers.spawn(intake.run_intake());
     let clockwork = rooms.clone();
     workers.spawn(async move { clockwork.run_delayed().await });
+    workers.spawn(rooms.clone().run_retention());
     let notifications = notify.clone();
     workers.spawn(async move { notifications.run_follower().await });
     let gateway = notify.clone();

@@ -55,6 +55,8 @@ pub struct Push {
     pub allowed_gateways: Vec<String>,
     /// Whether people subscribe to threads and hear of no others (MSC4306).
     pub thread_subscriptions: bool,
+    /// Whether everything encrypted is pushed (MSC4028).
+    pub encrypted_events: bool,
 }
 
 impl Push {

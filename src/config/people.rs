@@ -324,6 +324,8 @@ pub struct Directory {
     pub public_rooms_over_federation: bool,
     /// Whether a search finds everybody on the server, not only people one shares a room with.
     pub search_all_users: bool,
+    /// Whether people may ask who has an account here (MSC3720).
+    pub account_status: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

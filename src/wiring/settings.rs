@@ -5,8 +5,8 @@ use blaupause_api as api;
 use serde_json::{Map, json};
 
 use crate::config::{
-    Config, CreateRooms, Loaded, MailTls, PasswordRules, Publish, Rate, RegistrationMode, Secret,
-    Size,
+    Config, CreateRooms, Loaded, MailTls, PasswordRules, Period, Publish, Rate, RegistrationMode,
+    Retention, Secret, Size,
 };
 
 fn secret(secret: &Secret) -> accounts::Secret {
@@ -62,7 +62,19 @@ pub fn rooms(config: &Config) -> blaupause_rooms::Settings {
             display_name: config.server_notices.display_name.clone(),
             room_name: config.server_notices.room_name.clone(),
         }),
+        retention: retention(&config.retention),
     }
+}
+
+fn retention(retention: &Retention) -> Option<blaupause_rooms::Retention> {
+    let ms = |period: Period| u64::try_from(period.duration().as_millis()).unwrap_or(u64::MAX);
+    let limit = |period: Period| Some(ms(period)).filter(|ms| *ms > 0);
+    retention.enabled.then(|| blaupause_rooms::Retention {
+        default_ms: limit(retention.default_lifetime),
+        min_ms: ms(retention.lifetime_min),
+        max_ms: limit(retention.lifetime_max),
+        pause: retention.sweep_interval.duration(),
+    })
 }
 
 pub fn outbound(config: &Config) -> blaupause_outbound::OutboundSettings {
@@ -115,6 +127,7 @@ pub fn notify(config: &Config) -> blaupause_notify::Settings {
     let push = &config.push;
     blaupause_notify::Settings {
         thread_subscriptions: push.thread_subscriptions,
+        encrypted_events: push.encrypted_events,
         push: blaupause_notify::PushSettings {
             strip_content: push.strip_content,
             allowed_gateways: push.allowed_gateways.clone(),
@@ -125,9 +138,7 @@ pub fn notify(config: &Config) -> blaupause_notify::Settings {
 
 pub fn media(config: &Config) -> blaupause_media::Settings {
     let media = &config.media;
-    let millis = |period: crate::config::Period| {
-        u64::try_from(period.duration().as_millis()).unwrap_or(u64::MAX)
-    };
+    let millis = |period: Period| u64::try_from(period.duration().as_millis()).unwrap_or(u64::MAX);
     blaupause_media::Settings {
         path: media.path.clone(),
         upload_bytes_max: media.upload_size_max.bytes(),
@@ -179,6 +190,7 @@ pub fn api(loaded: &Loaded) -> api::Settings {
         trusted_clients: config.login.trusted_clients.clone(),
         legacy_media: config.legacy_media.enabled,
         public_rooms_without_auth: config.directory.public_rooms_without_login,
+        account_status: config.directory.account_status,
     }
 }
 

@@ -7,6 +7,7 @@ mod config;
 mod copy;
 mod expect;
 mod failover;
+mod federation;
 mod fixture;
 mod hostile;
 mod http;

@@ -51,6 +51,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// Of the pages for operators.
     pub operators: SocketAddr,
+    /// With TLS, where the configuration asks for it.
+    pub tls: Option<SocketAddr>,
 }
 
 impl Server {
@@ -66,11 +68,12 @@ impl Server {
             .name("log".to_owned())
             .spawn(move || read_log(stderr, &lines, &ready))
             .expect("a thread");
-        let Ok((address, operators)) = is_ready.recv_timeout(PATIENCE) else {
+        let Ok(Addresses { public: address, operators, tls }) = is_ready.recv_timeout(PATIENCE)
+        else {
             let _ = child.kill();
             panic!("the server did not start:\n{}", log.lock().expect("unpoisoned").join("\n"));
         };
-        Self { child, log, reader: Some(reader), address, operators }
+        Self { child, log, reader: Some(reader), address, operators, tls }
     }
 
     pub const fn client(&self) -> Client {
@@ -89,6 +92,22 @@ impl Server {
 
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    pub fn id(&self) -> rustix::process::Pid {
+        let id = i32::try_from(self.child.id()).expect("process ids are small");
+        rustix::process::Pid::from_raw(id).expect("no process has the id 0")
+    }
+
+    /// How many lines of the log say this.
+    pub fn said(&self, words: &str) -> usize {
+        let log = self.log.lock().expect("unpoisoned");
+        log.iter().filter(|line| line.contains(words)).count()
+    }
+
+    /// All of it, so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("unpoisoned").join("\n")
     }
 
     /// Lines of the log that should not be there: errors and panics.
@@ -115,8 +134,12 @@ fn read_log(log: impl BufRead, lines: &Lines, ready: &Sender<Addresses>) {
     }
 }
 
-/// For clients, for operators.
-type Addresses = (SocketAddr, SocketAddr);
+/// Where a server that is ready answers.
+struct Addresses {
+    public: SocketAddr,
+    operators: SocketAddr,
+    tls: Option<SocketAddr>,
+}
 
 fn addresses_in(line: &str) -> Option<Addresses> {
     let event: Value = serde_json::from_str(line).ok()?;
@@ -125,7 +148,8 @@ fn addresses_in(line: &str) -> Option<Addresses> {
     }
     let addresses: Value = serde_json::from_str(event["addresses"].as_str()?).ok()?;
     let first = |kind: &str| addresses[kind][0].as_str()?.parse().ok();
-    Some((first("listen")?, first("metrics")?))
+    let (public, operators) = (first("listen")?, first("metrics")?);
+    Some(Addresses { public, operators, tls: first("tls") })
 }
 
 /// Make an administrator with the command line, while no server runs.

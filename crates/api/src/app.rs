@@ -44,6 +44,8 @@ pub struct Settings {
     pub legacy_media: bool,
     /// The directory of published rooms is answered without sign-in.
     pub public_rooms_without_auth: bool,
+    /// Whether people may ask who has an account here (MSC3720).
+    pub account_status: bool,
 }
 
 /// Some people of this server.

@@ -28,6 +28,7 @@ mod receipt;
 mod redact;
 mod relations;
 mod reporting;
+mod retention;
 mod room;
 mod rtc;
 mod search;
@@ -77,6 +78,7 @@ pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
         redact::routes,
         relations::routes,
         reporting::routes,
+        retention::routes,
         room::routes,
         rtc::routes,
         search::routes,

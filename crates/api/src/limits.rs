@@ -182,7 +182,9 @@ fn user_kind(method: &Method, route: &str) -> Option<Kind> {
         Method::POST if ends("/createRoom") || ends("/upgrade") => Some(Kind::RoomCreation),
         Method::POST if ends("/join") || has("/join/") || has("/knock/") => Some(Kind::Join),
         Method::POST if ends("/invite") => Some(Kind::Invite),
-        Method::POST if ends("/user_directory/search") => Some(Kind::UserDirectory),
+        Method::POST if ends("/user_directory/search") || ends("/account_status") => {
+            Some(Kind::UserDirectory)
+        }
         _ => None,
     }
 }

@@ -43,7 +43,8 @@ pub enum Change {
     Swept { room: OwnedRoomId, no: EventNo },
     /// A room no longer admits guests.
     GuestsOut { room: OwnedRoomId },
-    /// History was put below events of a room, or into a gap between them.
+    /// History was put below events of a room, or into a gap between them; or entries of the
+    /// timeline were removed.
     History { room: OwnedRoomId },
 }
 

@@ -71,6 +71,12 @@ struct ClientEvent<'a, U> {
 }
 
 impl Event {
+    /// Whether the room's messages are kept for a shorter time than this one is old: it has no
+    /// content any more and is shown to nobody. Such an event is its own redaction.
+    pub fn is_expired(&self) -> bool {
+        self.stored.redacted_by == Some(self.no)
+    }
+
     fn from_row(no: EventNo, row: Found<StoredEvent>) -> Result<Self, DataError> {
         let damaged = |_| DataError::Damaged("evt/e: PDU".into());
         let pdu: PduView<'_> = serde_json::from_str(&row.value.pdu).map_err(damaged)?;

@@ -104,6 +104,7 @@
 //! | box   | e   | D    | federation | position, index -> EDU that a server is owed |
 //! | box   | T   | D    | federation | transaction hash -> what a server's transaction was answered |
 //! | meta  | A   | S    | notify | application service -> how far it has been told |
+//! | meta  | e   | R    | rooms | up to where messages whose time is over have been removed |
 //! | meta  | h   | R    | data  | room head |
 //! | meta  | u   | U    | accounts | account head |
 //! | meta  | P   | S    | store | last position |
@@ -175,7 +176,7 @@ pub struct StoredEvent {
     pub rejected: bool,
     /// Accepted, but not shown and not a tip.
     pub soft_failed: bool,
-    /// The redaction that took this event's content away.
+    /// The redaction that took this event's content away; the event itself: its time is over.
     pub redacted_by: Option<EventNo>,
     /// The state event that this one replaced in the current state.
     pub replaces: Option<EventNo>,

@@ -64,12 +64,13 @@ impl E2ee {
         let auth_data = checked_auth_data(auth_data)?;
         let part = self.data().parts().user(user);
         for _ in 0..ATTEMPTS_MAX {
-            let newest = self.newest(user, true).await?;
-            let all = self.data().list::<BackupVersionRow>(part, &(), VERSIONS_MAX + 1).await?;
-            if all.rows.iter().filter(|(_, row)| !row.deleted).count() >= VERSIONS_MAX as usize {
+            // The live ones, and the newest if it was deleted.
+            let all = self.data().list::<BackupVersionRow>(part, &(), VERSIONS_MAX + 1).await?.rows;
+            if all.iter().filter(|(_, row)| !row.deleted).count() >= VERSIONS_MAX as usize {
                 return Err(E2eeError::TooManyBackups);
             }
-            let number = newest.as_ref().map_or(0, |newest| newest.number) + 1;
+            let newest = all.last();
+            let number = newest.map_or(0, |(number, _)| *number) + 1;
             let value = BackupVersionValue {
                 algorithm: algorithm.to_owned(),
                 auth_data: auth_data.clone(),
@@ -80,9 +81,9 @@ impl E2ee {
             let mut write = Write::new(part);
             write.require_version::<BackupVersionRow>(part, &number, 0);
             write.put_version::<BackupVersionRow>(part, &number, 1, &value);
-            if let Some(gone) = newest.filter(|newest| newest.value.deleted) {
+            if let Some((gone, _)) = newest.filter(|(_, row)| row.deleted) {
                 // Only the newest number has to be remembered.
-                write.del::<BackupVersionRow>(part, &gone.number);
+                write.del::<BackupVersionRow>(part, gone);
             }
             if commit_or_retry(self.data(), write).await? {
                 return Ok(number.to_string());

@@ -40,7 +40,7 @@ impl Pauses {
 
 impl Default for Pauses {
     fn default() -> Self {
-        Self { min: Duration::from_secs(5), max: Duration::from_hours(24) }
+        Self { min: Duration::from_secs(5), max: Duration::from_secs(24 * 60 * 60) }
     }
 }
 

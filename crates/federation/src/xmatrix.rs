@@ -1,7 +1,10 @@
 //! Requests of other servers (spec: server-server API, "Request Authentication").
 
 use http::{HeaderMap, Request, header};
-use ruma::{OwnedServerName, api::federation::authentication::XMatrix, serde::Base64};
+use ruma::{
+    OwnedServerName, OwnedServerSigningKeyId, SigningKeyAlgorithm,
+    api::federation::authentication::XMatrix, serde::Base64,
+};
 
 use crate::{Federation, FederationError};
 
@@ -9,6 +12,8 @@ use crate::{Federation, FederationError};
 const SCHEME: &str = "X-Matrix";
 /// Parameters that are read; senders need four.
 const PARAMETERS_MAX: usize = 16;
+/// Bytes of an Ed25519 signature.
+const SIGNATURE_BYTES: usize = 64;
 
 impl Federation {
     /// Which server says that it sent a request with these headers, and whether we listen to it:
@@ -82,8 +87,14 @@ fn parse(headers: &HeaderMap) -> Result<XMatrix, String> {
     let server = |text: String| OwnedServerName::try_from(text).map_err(|error| bad(&error));
     let origin = server(origin.ok_or_else(|| missing("origin"))?)?;
     let key = key.ok_or_else(|| missing("key"))?.try_into();
-    let key = key.map_err(|error: ruma::IdParseError| bad(&error))?;
+    let key: OwnedServerSigningKeyId = key.map_err(|error: ruma::IdParseError| bad(&error))?;
+    if key.algorithm() != SigningKeyAlgorithm::Ed25519 {
+        return Err("X-Matrix: the key is of no kind that is known".into());
+    }
     let sig = Base64::parse(sig.ok_or_else(|| missing("sig"))?).map_err(|error| bad(&error))?;
+    if sig.as_bytes().len() != SIGNATURE_BYTES {
+        return Err("X-Matrix: that is no signature".into());
+    }
     let destination = destination.map(server).transpose()?;
     let mut parsed = XMatrix::new(origin.clone(), origin, key, sig);
     parsed.destination = destination;
@@ -131,22 +142,24 @@ mod tests {
     #[test]
     fn all_ways_to_write_it_are_understood() {
         for text in [
-            r#"X-Matrix origin="a.example:8449",destination="b.example",key="ed25519:k1",sig="dGVzdA""#,
-            r#"X-Matrix origin=a.example:8449,destination=b.example,key=ed25519:k1,sig=dGVzdA"#,
-            "x-matrix   ORIGIN=\"a.example:8449\" , \t Destination=b.example , sig=\"dGVzdA\" ,key=\"ed\\25519:k\\1\",later=\"a,b=c\"",
-            r#"X-Matrix origin="a.example:8449",key="ed25519:k1",destination="b.example",sig="dGVzdA==","#,
+            r#"X-Matrix origin="a.example:8449",destination="b.example",key="ed25519:k1",sig="dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dA""#,
+            r#"X-Matrix origin=a.example:8449,destination=b.example,key=ed25519:k1,sig=dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dA"#,
+            "x-matrix   ORIGIN=\"a.example:8449\" , \t Destination=b.example , sig=\"dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dA\" ,key=\"ed\\25519:k\\1\",later=\"a,b=c\"",
+            r#"X-Matrix origin="a.example:8449",key="ed25519:k1",destination="b.example",sig="dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dA==","#,
         ] {
             let parsed = parse_text(text).expect(text);
             assert_eq!(parsed.origin, "a.example:8449", "{text}");
             assert_eq!(parsed.destination.expect(text), "b.example", "{text}");
             assert_eq!(parsed.key, "ed25519:k1", "{text}");
-            assert_eq!(parsed.sig.as_bytes(), b"test", "{text}");
+            assert_eq!(parsed.sig.as_bytes(), [b't'; SIGNATURE_BYTES], "{text}");
         }
     }
 
     #[test]
     fn old_servers_name_no_destination() {
-        let parsed = parse_text("X-Matrix origin=a.example,key=ed25519:k1,sig=dGVzdA");
+        let parsed = parse_text(
+            "X-Matrix origin=a.example,key=ed25519:k1,sig=dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dA",
+        );
         assert_eq!(parsed.expect("it is allowed").destination, None);
     }
 
@@ -158,12 +171,12 @@ mod tests {
             "X-Matrix ",
             "Bearer abc",
             "X-Matrix origin=a.example,key=ed25519:k1",
-            "X-Matrix key=ed25519:k1,sig=dGVzdA",
-            "X-Matrix origin=a.example,sig=dGVzdA",
-            "X-Matrix origin=a.example,origin=b.example,key=ed25519:k1,sig=dGVzdA",
-            "X-Matrix origin=\"a.example,key=ed25519:k1,sig=dGVzdA",
-            "X-Matrix origin=a_b/c,key=ed25519:k1,sig=dGVzdA",
-            "X-Matrix origin=a.example,key=k1,sig=dGVzdA",
+            "X-Matrix key=ed25519:k1,sig=dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dA",
+            "X-Matrix origin=a.example,sig=dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dA",
+            "X-Matrix origin=a.example,origin=b.example,key=ed25519:k1,sig=dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dA",
+            "X-Matrix origin=\"a.example,key=ed25519:k1,sig=dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dA",
+            "X-Matrix origin=a_b/c,key=ed25519:k1,sig=dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dA",
+            "X-Matrix origin=a.example,key=k1,sig=dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dA",
             "X-Matrix origin=a.example,key=ed25519:k1,sig=$$$",
             "X-Matrix origin",
             "X-Matrix =,=,=",
@@ -174,7 +187,10 @@ mod tests {
 
     #[test]
     fn another_kind_of_authorization_does_not_hide_it() {
-        let values = ["Bearer abc", "X-Matrix origin=a.example,key=ed25519:k1,sig=dGVzdA"];
+        let values = [
+            "Bearer abc",
+            "X-Matrix origin=a.example,key=ed25519:k1,sig=dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dHR0dA",
+        ];
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));

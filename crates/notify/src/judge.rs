@@ -64,6 +64,7 @@ impl JudgedCache {
     /// everybody, so it is judged once, and again only for those whom it names.
     pub(crate) async fn by_default_rules(
         &self,
+        notify: &Notify,
         room: (Part, &RoomId),
         event: &Event,
         rules: &Ruleset,
@@ -79,7 +80,7 @@ impl JudgedCache {
                 // Somebody whom no event names.
                 nobody.user_id = user_id!("@-:nobody.invalid").to_owned();
                 nobody.user_display_name = "\u{1}".to_owned();
-                let rules = Ruleset::server_default(&nobody.user_id);
+                let rules = notify.default_rules(&nobody.user_id);
                 let judged = Arc::new(ForSomebody {
                     judgement: judge(room.1, event, &rules, &nobody).await,
                     text: event.stored.pdu.to_lowercase(),
@@ -166,6 +167,7 @@ impl Judge<'_> {
         let root = thread_of(event);
         let is_subscribed = root.is_some_and(|root| self.context.threads.contains(&root));
         let at = (self.notify.data().parts().room(&self.room), &*self.room);
-        self.notify.0.judged.by_default_rules(at, event, rules, context, is_subscribed).await
+        let (notify, judged) = (&self.notify, &self.notify.0.judged);
+        judged.by_default_rules(notify, at, event, rules, context, is_subscribed).await
     }
 }

@@ -56,6 +56,9 @@ pub struct Settings {
     /// Whether people subscribe to threads (MSC4306). Threads that somebody did not subscribe to
     /// are silent then, so it is for sites whose clients know it.
     pub thread_subscriptions: bool,
+    /// Whether everything encrypted is pushed (MSC4028), so that clients find mentions in it. For
+    /// sites whose clients know it: to others much more seems to be unread.
+    pub encrypted_events: bool,
     /// Push gateways.
     pub push: PushSettings,
 }

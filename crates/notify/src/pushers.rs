@@ -163,11 +163,17 @@ impl Notify {
         if pusher.ids.pushkey.len() > PUSH_KEY_BYTES_MAX {
             return Err(NotifyError::InvalidPusher("pushkey is too long"));
         }
-        if let PusherKind::Http(http) = &pusher.kind {
-            check_gateway(&http.url)?;
-            if self.settings().push.reach(&http.url).is_none() {
-                return Err(NotifyError::InvalidPusher("this push gateway is not allowed here"));
+        let http = match &pusher.kind {
+            PusherKind::Http(http) => http,
+            PusherKind::Email(_) => {
+                let reason = "this server sends no notifications by mail";
+                return Err(NotifyError::InvalidPusher(reason));
             }
+            _ => return Err(NotifyError::InvalidPusher("this kind is not known here")),
+        };
+        check_gateway(&http.url)?;
+        if self.settings().push.reach(&http.url).is_none() {
+            return Err(NotifyError::InvalidPusher("this push gateway is not allowed here"));
         }
         Ok(())
     }

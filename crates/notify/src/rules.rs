@@ -7,7 +7,10 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use ruma::{
     OwnedUserId, UserId,
-    push::{Action, NewPushRule, RuleKind, Ruleset},
+    push::{
+        Action, ConditionalPushRule, ConditionalPushRuleInit, EventMatchConditionData, NewPushRule,
+        PushCondition, RuleKind, Ruleset,
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +26,9 @@ const RULE_ID_BYTES_MAX: usize = 300;
 const RULE_BYTES_MAX: usize = 1_024;
 /// The account data type.
 pub(crate) const PUSH_RULES: &str = "m.push_rules";
+
+/// The rule of MSC4028, under the name it has until it is accepted.
+const ENCRYPTED_EVENT: &str = ".org.matrix.msc4028.encrypted_event";
 
 /// A user's rules.
 #[derive(Debug)]
@@ -102,11 +108,16 @@ impl Notify {
     }
 
     /// The rules of a user who changed nothing.
-    fn default_rules(&self, user: &UserId) -> Ruleset {
+    pub(crate) fn default_rules(&self, user: &UserId) -> Ruleset {
         let mut rules = Ruleset::server_default(user);
         if !self.settings().thread_subscriptions {
             // Those about threads, the only ones of their kind, can never apply.
             rules.postcontent.clear();
+        }
+        if self.settings().encrypted_events {
+            let (at, _) = rules.override_.insert_full(encrypted_event());
+            // Behind the one that switches everything off, before all others of the server.
+            rules.override_.move_index(at, 1);
         }
         rules
     }
@@ -199,6 +210,21 @@ impl Notify {
         self.accounts().set_server_account_data(user, None, PUSH_RULES, &json).await?;
         Ok(())
     }
+}
+
+/// Everything encrypted notifies, except where a rule of the user's own says otherwise (MSC4028).
+fn encrypted_event() -> ConditionalPushRule {
+    ConditionalPushRuleInit {
+        rule_id: ENCRYPTED_EVENT.to_owned(),
+        default: true,
+        enabled: true,
+        conditions: vec![PushCondition::EventMatch(EventMatchConditionData::new(
+            "type".to_owned(),
+            "m.room.encrypted".to_owned(),
+        ))],
+        actions: vec![Action::Notify],
+    }
+    .into()
 }
 
 /// Bytes of what makes a rule slow or large to store.

@@ -12,7 +12,10 @@ mod place;
 
 use std::{collections::BTreeMap, ops::Bound, time::Duration};
 
-use blaupause_data::{Order, Place, ReadSet, rows::GapRow};
+use blaupause_data::{
+    Order, Place, ReadSet,
+    rows::{GapRow, TimelineRow},
+};
 use blaupause_federation::CallLimits;
 use blaupause_graph::{Pdu, order, rules_of};
 use ruma::{
@@ -31,6 +34,8 @@ use crate::{
 const EVENTS_MAX: u32 = 100;
 /// Events of an answer that are looked at.
 const ANSWER_EVENTS_MAX: usize = 200;
+/// Rounds in which older gaps are filled before the one that somebody reads at.
+const OLDER_ROUNDS_MAX: usize = 10;
 /// Ends of the known graph that are named in one request.
 const STARTS_MAX: usize = 20;
 /// Servers that are asked, one after the other, and how long each may take.
@@ -64,6 +69,43 @@ impl Rooms {
         Ok(rows.map(|(below, row)| Gap { below, absent: row.value }).next())
     }
 
+    /// The oldest gap whose entry stands behind `after`.
+    async fn oldest_gap(&self, room: &RoomId, after: Place) -> Result<Option<Gap>, RoomsError> {
+        let part = self.data().parts().room(room);
+        let mut want = ReadSet::new();
+        let (lo, hi) = (Bound::Excluded(&after), Bound::Unbounded::<&Place>);
+        let slot = want.range::<GapRow>(part, lo, hi, Order::Forward, 1);
+        let rows = want.run(self.data()).await?.many(slot)?.rows.into_iter();
+        Ok(rows.map(|(below, row)| Gap { below, absent: row.value }).next())
+    }
+
+    /// As [`Rooms::fill`]; gaps between events that lie before this one come first. What is missing
+    /// in several belongs into the oldest of them: otherwise it would stand behind its answers.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn fill_in_order(&self, room: &RoomId, gap: &Gap) -> Result<bool, RoomsError> {
+        let Some(first) = self.first_place(room).await? else { return Ok(false) };
+        for _ in 0..OLDER_ROUNDS_MAX {
+            match self.oldest_gap(room, first).await? {
+                Some(older) if older.below < gap.below => {
+                    if !self.fill(room, &older).await? {
+                        break;
+                    }
+                }
+                _ => break,
+            }
+        }
+        self.fill(room, gap).await
+    }
+
+    /// The place of the first event here. Before it lies what was before we came.
+    async fn first_place(&self, room: &RoomId) -> Result<Option<Place>, RoomsError> {
+        let part = self.data().parts().room(room);
+        let first = self.data().list::<TimelineRow>(part, &(), 1).await?;
+        Ok(first.rows.into_iter().map(|(place, _)| place).next())
+    }
+
     /// Ask other servers for what is missing in a gap. Whether anything was put into it, or it is
     /// closed.
     ///
@@ -72,6 +114,9 @@ impl Rooms {
     pub(crate) async fn fill(&self, room: &RoomId, gap: &Gap) -> Result<bool, RoomsError> {
         let Some(head) = self.head(room).await? else { return Ok(false) };
         let Some(rules) = rules_of(&head.value.version) else { return Ok(false) };
+        if self.in_turn(|| Box::pin(self.put_nothing(room, gap.below))).await? {
+            return Ok(true);
+        }
         for server in self.who_may_know(room).await? {
             let events = self.ask_for_history(&server, room, &rules, gap).await;
             if events.is_empty() {

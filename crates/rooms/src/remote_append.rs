@@ -7,6 +7,7 @@
 //! merged, and then keys change that it never named.
 
 mod difference;
+mod effects;
 mod judge;
 mod kin;
 mod late;
@@ -167,10 +168,12 @@ impl Appending<'_> {
     async fn join(&mut self, pdu: &Pdu, kin: &Kin, before: StateRoot) -> Result<(), RoomsError> {
         let (no, mut stored) = self.stand(pdu, kin, before).await?;
         let was = self.head.state;
+        let replaced = self.in_its_place(pdu);
         self.add_tip(pdu, no, stored.state_after, &kin.parents).await?;
         let states: Vec<_> = self.head.tips.iter().map(|tip| tip.state).collect();
         self.head.state = self.merged(&states).await?;
         self.follow_difference(was, self.head.state).await?;
+        self.note_effects(pdu, no, replaced).await?;
         let is_behind_gap = kin.parents.iter().any(|parent| parent.is_hidden);
         let absent =
             if is_behind_gap { self.without_place(pdu.prev_events()).await? } else { Vec::new() };

@@ -54,6 +54,11 @@ pub struct ThreadReply {
 }
 
 row! {
+    /// Up to where messages of a room whose time is over have been removed.
+    pub ExpiredRow: Meta b'e' Plain, () => Place
+}
+
+row! {
     /// A user's room for notices of the server.
     pub NoticeRoomRow: Usr b'N' Plain, () => OwnedRoomId
 }

@@ -3,7 +3,7 @@
 use blaupause_graph::OWNED_STATE_VERSIONS;
 use ruma::RoomVersionId;
 
-use crate::{DelayLimits, NoticeSettings};
+use crate::{DelayLimits, NoticeSettings, Retention};
 
 /// Settings of this domain; the default is what a new installation runs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Settings {
     pub delayed: Option<DelayLimits>,
     /// Messages of the operator; `None`: there are none.
     pub notices: Option<NoticeSettings>,
+    /// How long messages are kept; `None`: for ever.
+    pub retention: Option<Retention>,
 }
 
 impl Default for Settings {
@@ -22,6 +24,7 @@ impl Default for Settings {
             default_version: RoomVersionId::V12,
             delayed: Some(DelayLimits::default()),
             notices: None,
+            retention: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod bad;
+mod effects;
 mod forks;
 mod gaps;
 mod inbox;

@@ -35,20 +35,25 @@ impl TestServer {
     /// `example.org`, empty, with default settings.
     pub async fn new() -> Self {
         let store = MemStore::new();
-        Self::over(store.clone(), Db::Mem(store)).await
+        Self::over(store.clone(), Db::Mem(store), blaupause_rooms::Settings::default()).await
+    }
+
+    /// As [`TestServer::new`], with other settings for rooms.
+    pub async fn with_rooms(settings: blaupause_rooms::Settings) -> Self {
+        let store = MemStore::new();
+        Self::over(store.clone(), Db::Mem(store), settings).await
     }
 
     /// The same over an engine with a disk, whose batches become durable some time after they
     /// were queued. Round trips are not counted.
     pub async fn on(db: Db) -> Self {
-        Self::over(MemStore::new(), db).await
+        Self::over(MemStore::new(), db, blaupause_rooms::Settings::default()).await
     }
 
-    async fn over(store: MemStore, db: Db) -> Self {
+    async fn over(store: MemStore, db: Db, settings: blaupause_rooms::Settings) -> Self {
         let name = ServerName::parse("example.org").expect("a name");
         let data = Data::open(db, &name, Env::manual(START_MS)).await.expect("an empty store");
         let accounts = Accounts::new(data.clone(), blaupause_accounts::Settings::default());
-        let settings = blaupause_rooms::Settings::default();
         let federation = Federation::off(data.clone());
         let rooms = Rooms::new(data.clone(), accounts.clone(), federation.clone(), settings);
         Self { store, data, accounts, federation, rooms }

@@ -1,6 +1,7 @@
 //! The API over a whole server in memory, without a network: requests go into the router.
 
 mod account;
+mod account_status;
 mod api_docs;
 mod appservice;
 mod browser;
@@ -32,9 +33,11 @@ mod previews;
 mod profile;
 mod provider;
 mod push;
+mod push_kinds;
 mod reading;
 mod redacting;
 mod relay;
+mod retention;
 mod rooms;
 mod server;
 mod session;

@@ -98,6 +98,7 @@ async fn an_old_token_is_answered_in_full_after_a_restart_and_after_pruning() {
     );
     let restarted = [ask(&again, &alice, &sync).await, ask(&again, &alice, &changes).await];
     server.rooms.follow().await.expect("follows");
+    server.e2ee.follow_remote().await.expect("follows");
     let pruned = server.data.prune_log(0).await.expect("prunes");
     assert!(pruned > 50, "{pruned} lines");
     let again = server.restarted().await;

@@ -41,6 +41,7 @@ pub struct Server {
     pub services: Services,
     pub notify: Notify,
     pub federation: Federation,
+    pub e2ee: E2ee,
     _media: TempDir,
 }
 
@@ -161,11 +162,23 @@ pub fn full_settings() -> (blaupause_accounts::Settings, Settings, blaupause_not
             login: TurnLogin::Shared(Secret::new("a relay's secret".to_owned())),
         }),
         legacy_media: true,
+        account_status: true,
         ..Default::default()
     };
     let accounts = blaupause_accounts::Settings { guests: true, ..settings() };
     let notify = blaupause_notify::Settings { thread_subscriptions: true, ..Default::default() };
     (accounts, api, notify)
+}
+
+/// Rooms with everything that operators can switch on.
+pub fn full_rooms() -> blaupause_rooms::Settings {
+    let retention = blaupause_rooms::Retention {
+        default_ms: None,
+        min_ms: 1,
+        max_ms: None,
+        pause: std::time::Duration::from_secs(60),
+    };
+    blaupause_rooms::Settings { retention: Some(retention), ..Default::default() }
 }
 
 impl Server {
@@ -292,7 +305,7 @@ impl Server {
             accounts: accounts.clone(),
             federation: federation.clone(),
             rooms: rooms.clone(),
-            e2ee,
+            e2ee: e2ee.clone(),
             media,
             sync,
             notify: notify.clone(),
@@ -312,6 +325,7 @@ impl Server {
             services,
             notify,
             federation,
+            e2ee,
             _media: folder,
         }
     }

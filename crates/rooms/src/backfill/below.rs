@@ -9,7 +9,7 @@ use blaupause_data::{
 use blaupause_graph::Pdu;
 use ruma::{OwnedEventId, RoomId};
 
-use crate::{Rooms, RoomsError, append::Appending};
+use crate::{Rooms, RoomsError, append::Appending, rows::ExpiredRow};
 
 /// How the placing of one event ended.
 enum Put {
@@ -42,6 +42,35 @@ impl Rooms {
             }
         }
         Ok(is_progress)
+    }
+
+    /// Close the gap before an entry if nothing belongs into it any more: two events that follow
+    /// the same untold one have a gap each, and what fills the one leaves nothing for the other.
+    /// Whether the gap is closed.
+    pub(super) async fn put_nothing(
+        &self,
+        room: &RoomId,
+        below: Place,
+    ) -> Result<bool, RoomsError> {
+        let mut lane = self.lane(room).await?;
+        let part = lane.room()?.part;
+        let mut want = ReadSet::new();
+        let gap = want.get::<GapRow>(part, &below);
+        let entry = want.get::<TimelineRow>(part, &below);
+        let got = want.run(self.data()).await?;
+        let (Some(gap), Some(entry)) = (got.one(gap)?, got.one(entry)?) else {
+            return Ok(true);
+        };
+        let mut batch = Appending::new(self, lane.room()?);
+        if !batch.without_place(&gap.value).await?.is_empty() {
+            return Ok(false);
+        }
+        batch.write.put::<TimelineRow>(part, &below, &TimelineEntry { gap: false, ..entry.value });
+        batch.write.del::<GapRow>(part, &below);
+        batch.write.change(&Change::History { room: room.to_owned() });
+        let write = batch.finish();
+        lane.commit(self.data(), write).await?;
+        Ok(true)
     }
 
     async fn put_one(&self, room: &RoomId, below: Place, pdu: &Pdu) -> Result<Put, RoomsError> {
@@ -84,6 +113,8 @@ impl Rooms {
         }
         batch.write.put::<TimelineRow>(part, &below, &TimelineEntry { gap: false, ..entry.value });
         batch.write.del::<GapRow>(part, &below);
+        // What comes now may be older than messages are kept.
+        batch.write.del::<ExpiredRow>(part, &());
         batch.write.change(&Change::History { room: room.to_owned() });
         let write = batch.finish();
         lane.commit(self.data(), write).await?;

@@ -1,7 +1,6 @@
 //! Gaps between events are closed as soon as they are known: what was said while this server was
 //! away belongs to what its people want to read now.
 
-use blaupause_data::{Place, rows::TimelineRow};
 use ruma::RoomId;
 
 use crate::{Rooms, RoomsError};
@@ -23,17 +22,13 @@ impl Rooms {
     /// # Errors
     /// The store cannot be read or written.
     async fn close_gaps(&self, room: &RoomId) -> Result<(), RoomsError> {
+        // Before the first event lies what was before we came: that can wait.
+        let Some(mut after) = self.first_place(room).await? else { return Ok(()) };
         for _ in 0..ROUNDS_MAX {
-            let Some(gap) = self.newest_gap(room, Place::END, Place::START).await? else {
-                return Ok(());
-            };
-            // Before the first event lies what was before we came: that can wait.
-            let part = self.data().parts().room(room);
-            let first = self.data().list::<TimelineRow>(part, &(), 1).await?;
-            if first.rows.first().is_none_or(|(place, _)| *place == gap.below)
-                || !self.fill(room, &gap).await?
-            {
-                return Ok(());
+            let Some(gap) = self.oldest_gap(room, after).await? else { return Ok(()) };
+            if !self.fill(room, &gap).await? {
+                // Nobody knows more of this one; perhaps of a newer one.
+                after = gap.below;
             }
         }
         Ok(())

@@ -111,8 +111,13 @@ impl RoomAccess {
         let (limit, start) = (search.limit, search.from);
         let mut found = Found::default();
         for _ in 0..FILLS_MAX {
-            if let Some(gap) = self.rooms.newest_gap(&self.room, search.from, search.from).await? {
-                Box::pin(self.rooms.fill(&self.room, &gap)).await?;
+            if let Some(gap) = self.rooms.newest_gap(&self.room, search.from, search.from).await?
+                && !Box::pin(self.rooms.fill_in_order(&self.room, &gap)).await?
+                && search.from != start
+            {
+                // Nobody knows more at the moment: who asks again, from the gap on, may have more
+                // luck. Beyond it we read then, so that nothing is told twice.
+                break;
             }
             let more = self.find(search).await?;
             found.events.extend(more.events);
@@ -123,11 +128,6 @@ impl RoomAccess {
                 }
                 _ => break,
             }
-        }
-        // Nobody knows more at the moment: who asks again may have more luck.
-        if found.next.is_none() && search.from != start && !found.events.is_empty() {
-            let gap = self.rooms.newest_gap(&self.room, search.from, search.from).await?;
-            found.next = gap.map(|gap| gap.below);
         }
         Ok(found)
     }

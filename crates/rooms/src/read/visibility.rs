@@ -80,7 +80,7 @@ impl Lens {
     /// Whether the reader may see an event that the lens was made for.
     pub(crate) fn sees(&self, event: &Event) -> bool {
         let stored = &event.stored;
-        if stored.rejected || stored.soft_failed {
+        if stored.rejected || stored.soft_failed || event.is_expired() {
             return false;
         }
         let Some(before) = self.sights.get(&stored.state_before) else { return false };

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What decides whether a redaction has an effect.
-fn powers() -> [StateName; 2] {
+pub(super) fn powers() -> [StateName; 2] {
     [StateEventType::RoomCreate, StateEventType::RoomPowerLevels].map(|kind| (kind, String::new()))
 }
 

@@ -16,6 +16,7 @@ mod receipts;
 mod redact;
 mod relations;
 mod restricted;
+mod retention;
 mod searching;
 mod send;
 mod spaces;

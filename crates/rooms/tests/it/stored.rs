@@ -59,6 +59,7 @@ fn rows() -> Catalogue {
     all.row::<InboxRoomRow>(|any| (any.room(), ()));
     all.row::<LateRow>(|any| ((any.bytes(), no(any)), ()));
     all.row::<AliasRow>(|any| (any.text(), Alias { room_id: any.room(), creator: any.user() }));
+    all.row::<ExpiredRow>(|any| ((), any.place()));
     all.row::<NoticeRoomRow>(|any| ((), any.room()));
     all.row::<RoomAliasRow>(|any| (any.text(), ()));
     all.row::<PublishedRow>(|any| (any.room(), Published { by: any.user() }));

@@ -43,6 +43,8 @@ const FEATURES: &[&str] = &[
 
 /// Proposals that are there if the operator wants them.
 const THREAD_SUBSCRIPTIONS: [&str; 2] = ["org.matrix.msc4306", "org.matrix.msc4308"];
+/// Everything encrypted is pushed.
+const ENCRYPTED_EVENTS: &str = "org.matrix.msc4028";
 /// Events that the server sends later.
 const DELAYED_EVENTS: [&str; 2] = ["org.matrix.msc4140", "org.matrix.msc4140.stable"];
 /// Signing in by a QR code, which needs the OAuth server.
@@ -57,6 +59,9 @@ pub(crate) async fn get_supported_versions(
         FEATURES.iter().map(|name| ((*name).to_owned(), true)).collect::<BTreeMap<_, _>>();
     if app.notify.settings().thread_subscriptions {
         answer.unstable_features.extend(THREAD_SUBSCRIPTIONS.map(|name| (name.to_owned(), true)));
+    }
+    if app.notify.settings().encrypted_events {
+        answer.unstable_features.insert(ENCRYPTED_EVENTS.to_owned(), true);
     }
     if app.rooms.settings().delayed.is_some() {
         answer.unstable_features.extend(DELAYED_EVENTS.map(|name| (name.to_owned(), true)));

@@ -113,7 +113,7 @@ async fn keys_profiles_and_devices_are_told_by_the_server_they_belong_to() {
     let (alice, bob) = (a.user("alice").await, b.user("bob").await);
     let wanted = json!({ "device_keys": { bob.id.as_str(): [] } });
     let found = alice.post("/v3/keys/query", wanted.clone()).await.ok();
-    assert_eq!(found["failures"], json!({}));
+    assert_eq!(found.get("failures"), None);
     let name = alice.get(&format!("/v3/profile/{}", bob.id)).await.ok();
     assert_eq!(name["displayname"], "bob");
     alice.get("/v3/profile/@nobody:b.example").await.refused(404, "M_NOT_FOUND");

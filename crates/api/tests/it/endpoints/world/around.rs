@@ -14,7 +14,7 @@ use crate::{
     oauth, previews,
     provider::Provider,
     relay::Relay,
-    server::{More, Server, full_settings},
+    server::{More, Server, full_rooms, full_settings},
     sso,
 };
 
@@ -61,6 +61,7 @@ impl Around {
         let more = More {
             previews: Some((PreviewSettings::default(), outbound)),
             sso: SsoSettings { base_url: sso::BASE.to_owned(), providers, jwt: None },
+            rooms: full_rooms(),
             ..More::default()
         };
         Server::over_with(MemStore::new(), accounts, api, notify, more).await

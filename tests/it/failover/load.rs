@@ -68,20 +68,17 @@ pub fn poll(world: &World, seen: &Seen, mut client: Client) {
     }
 }
 
-/// Whether readiness goes red within the usual patience.
-pub fn wait_until_not_ready(operators: SocketAddr) -> bool {
+/// Wait until the server says that it is ready, or that it is not. Whether it came to that.
+pub fn becomes_ready(operators: SocketAddr, wanted: bool) -> bool {
     let started = now();
     while started.elapsed() < PATIENCE {
-        if !is_ready(operators) {
+        let is_ready = get_status(&mut Client::new(operators), "/health/ready") == Some(200);
+        if is_ready == wanted {
             return true;
         }
         pause();
     }
     false
-}
-
-pub fn is_ready(operators: SocketAddr) -> bool {
-    get_status(&mut Client::new(operators), "/health/ready") == Some(200)
 }
 
 pub fn pause() {

@@ -11,7 +11,7 @@ mod context;
 mod dehydrated_device;
 mod delayed_events;
 pub(crate) mod device;
-mod directory;
+pub(crate) mod directory;
 mod discovery;
 mod filter;
 pub(crate) mod keys;

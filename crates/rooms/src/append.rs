@@ -1,25 +1,23 @@
 //! Events join a room: seal, authorise, write. The only way in for events of this server's users.
 
+mod rows;
+
 use std::{collections::HashMap, sync::Arc};
 
 use blaupause_data::{
     Change, Part, Place, Write,
-    rows::{
-        CurrentRow, EventNoRow, EventRoomRow, EventRow, GapRow, HeadRow, RelationRow, RoomHead,
-        StateKeyNoRow, StateKeyRow, StoredEvent, TimelineEntry, TimelineRow, Tip, UserRoom,
-    },
+    rows::{CurrentRow, HeadRow, RoomHead, StateKeyNoRow, StateKeyRow, StoredEvent, Tip, UserRoom},
 };
 use blaupause_graph::{
     AuthGraph, Draft, EventNo, Parents, Pdu, StateKeyNo, StateLookup, authorize,
     check_state_independent, order, seal, state_needed,
 };
-use ruma::{EventId, OwnedEventId, OwnedServerName, OwnedUserId, events::StateEventType};
+use ruma::{EventId, OwnedServerName, OwnedUserId, events::StateEventType};
 
 use crate::{
     Rooms, RoomsError,
     hot::{Known, PageBag, RoomHot, StateName},
-    relates::{Relation, THREAD},
-    rows::{ThreadReply, ThreadReplyRow},
+    relates::Relation,
     state_tree::with_rows,
     validate,
 };
@@ -309,53 +307,6 @@ impl<'a> Appending<'a> {
         self.write.put::<CurrentRow>(self.hot.part, &change.key, &no);
         self.write_auth(no, auth);
         Ok(())
-    }
-
-    /// The event, and where to find it.
-    pub(crate) fn write_event(&mut self, no: EventNo, stored: &StoredEvent) {
-        let parts = self.rooms.data().parts();
-        let part = self.hot.part;
-        let id = &stored.event_id;
-        self.write.put::<EventRow>(part, &no, stored);
-        self.write.put::<EventNoRow>(part, &parts.hash16(id.as_str()), &no);
-        self.write.put::<EventRoomRow>(parts.event(id), id, &self.head.room_id);
-    }
-
-    /// The event's entry in the timeline; the head has the room's state after it.
-    pub(crate) fn write_place(&mut self, no: EventNo, place: Place) {
-        let entry = TimelineEntry { no, state: self.head.state, gap: false };
-        self.write.put::<TimelineRow>(self.hot.part, &place, &entry);
-    }
-
-    /// The next place of the timeline; behind a gap, if events before it are absent.
-    pub(crate) fn next_place(&mut self, absent: &[OwnedEventId]) -> Place {
-        let index = self.index;
-        self.index += 1;
-        if absent.is_empty() { Place::now(index) } else { Place::now_behind_gap(index) }
-    }
-
-    /// As [`Appending::write_place`], where events directly before this one are absent.
-    pub(crate) fn write_place_behind(
-        &mut self,
-        no: EventNo,
-        place: Place,
-        absent: &Vec<OwnedEventId>,
-    ) {
-        let gap = !absent.is_empty();
-        let entry = TimelineEntry { no, state: self.head.state, gap };
-        self.write.put::<TimelineRow>(self.hot.part, &place, &entry);
-        if gap {
-            self.write.put::<GapRow>(self.hot.part, &place, absent);
-        }
-    }
-
-    pub(crate) fn write_relation(&mut self, no: EventNo, place: Place, relation: Relation) {
-        let Relation { target, rel_type } = relation;
-        if rel_type == THREAD {
-            let reply = ThreadReply { no, root: target };
-            self.write.put::<ThreadReplyRow>(self.hot.part, &place, &reply);
-        }
-        self.write.put::<RelationRow>(self.hot.part, &(target, rel_type, place), &no);
     }
 
     /// Let the current state say something else for the rest of the batch, and after it.

@@ -44,6 +44,17 @@ async fn page(
     if let Some(server) = server.filter(|server| *server != app.data.server_name()) {
         return page_of(app, server, limit, since, filter, network).await;
     }
+    own_page(app, limit, since, filter, network).await
+}
+
+/// A page of our own directory.
+pub(crate) async fn own_page(
+    app: &App,
+    limit: Option<UInt>,
+    since: Option<String>,
+    filter: Filter,
+    network: &RoomNetwork,
+) -> Result<DirectoryPage, ApiError> {
     let network = match network {
         RoomNetwork::Matrix => Network::Matrix,
         RoomNetwork::All => Network::All,

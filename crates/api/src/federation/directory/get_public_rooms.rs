@@ -5,12 +5,12 @@ use ruma::{
     directory::Filter,
 };
 
-use super::{page, total};
-use crate::{ApiError, App, Call};
+use super::total;
+use crate::{ApiError, App, Call, client::directory::own_page};
 
 pub(crate) async fn get_public_rooms(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let Request { limit, since, room_network, .. } = call.body;
-    let found = page(&app, limit, since, Filter::default(), &room_network).await?;
+    let found = own_page(&app, limit, since, Filter::default(), &room_network).await?;
     let mut response = Response::new();
     response.total_room_count_estimate = total(&found);
     response.chunk = found.rooms;

@@ -2,15 +2,15 @@
 
 use ruma::api::federation::directory::get_public_rooms_filtered::v1::{Request, Response};
 
-use super::{page, total};
-use crate::{ApiError, App, Call};
+use super::total;
+use crate::{ApiError, App, Call, client::directory::own_page};
 
 pub(crate) async fn get_public_rooms_filtered(
     app: App,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let Request { limit, since, filter, room_network, .. } = call.body;
-    let found = page(&app, limit, since, filter, &room_network).await?;
+    let found = own_page(&app, limit, since, filter, &room_network).await?;
     let mut response = Response::new();
     response.total_room_count_estimate = total(&found);
     response.chunk = found.rooms;

@@ -109,6 +109,17 @@ impl Data {
         Ok(StreamPos(row.map_or(0, |row| row.value)))
     }
 
+    /// Note how far a follower has come, in a batch of its own.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn store_cursor(&self, follower: &str, pos: StreamPos) -> Result<(), DataError> {
+        let mut write = Write::new(Part::slot(SLOT));
+        write.cursor(follower, pos);
+        self.commit(write).await?;
+        Ok(())
+    }
+
     /// The position that all followers of this process have passed; `None` if there are none.
     async fn passed_by_all(&self) -> Result<Option<StreamPos>, DataError> {
         let followers = self.log_followers().lock().clone();

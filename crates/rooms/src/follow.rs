@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use blaupause_accounts::rows::StoredProfile;
-use blaupause_data::{Change, DataError, Member, Part, StreamPos, Write, together};
+use blaupause_data::{Change, Member, together};
 use ruma::{OwnedUserId, RoomId, UserId, events::StateEventType};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
@@ -86,15 +86,8 @@ impl Rooms {
             }
         }
         if cursor != start {
-            self.store_cursor(cursor).await?;
+            self.data().store_cursor(FOLLOWER, cursor).await?;
         }
-        Ok(())
-    }
-
-    async fn store_cursor(&self, cursor: StreamPos) -> Result<(), DataError> {
-        let mut write = Write::new(Part::slot(1));
-        write.cursor(FOLLOWER, cursor);
-        self.data().commit(write).await?;
         Ok(())
     }
 

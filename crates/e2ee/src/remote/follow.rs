@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use blaupause_data::{Change, DataError, Member, Part, StreamPos, Write};
+use blaupause_data::{Change, DataError, Member, StreamPos};
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, events::room::member::MembershipState};
 use serde::Deserialize;
 use tokio::sync::Notify;
@@ -16,8 +16,6 @@ use crate::{E2ee, E2eeError};
 
 /// Name of the cursor.
 pub(crate) const FOLLOWER: &str = "e2ee-remote";
-/// The slot in whose partition the cursors lie.
-const SLOT: u8 = 1;
 /// Lines of the log that are read at once.
 const LINES_MAX: u32 = 1_000;
 /// How long to wait after a failure.
@@ -74,7 +72,7 @@ impl E2ee {
     pub async fn follow_remote(&self) -> Result<(), E2eeError> {
         let stored = self.data().cursor(FOLLOWER).await?;
         if stored == StreamPos(0) {
-            return Ok(self.store_cursor(self.data().position()).await?);
+            return Ok(self.data().store_cursor(FOLLOWER, self.data().position()).await?);
         }
         let followed = StreamPos(self.remote().followed.load(Ordering::SeqCst));
         let (mut cursor, mut worked) = (stored.max(followed), false);
@@ -88,15 +86,8 @@ impl E2ee {
         self.remote().followed.store(cursor.0, Ordering::SeqCst);
         // Where there was nothing to do the stored cursor may lag behind a little.
         if cursor != stored && (worked || cursor.0 >= stored.0 + u64::from(LINES_MAX)) {
-            self.store_cursor(cursor).await?;
+            self.data().store_cursor(FOLLOWER, cursor).await?;
         }
-        Ok(())
-    }
-
-    async fn store_cursor(&self, cursor: StreamPos) -> Result<(), DataError> {
-        let mut write = Write::new(Part::slot(SLOT));
-        write.cursor(FOLLOWER, cursor);
-        self.data().commit(write).await?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use blaupause_data::{Change, DataError, Event, Part, StreamPos, Write};
+use blaupause_data::{Change, DataError, Event, StreamPos};
 use ruma::{
     OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, events::room::member::MembershipState,
 };
@@ -16,8 +16,6 @@ use crate::Federation;
 
 /// Name of the cursor.
 const FOLLOWER: &str = "federation-out";
-/// The slot in whose partition the cursors lie.
-const SLOT: u8 = 1;
 /// Lines of the log that are read at once.
 const LINES_MAX: u32 = 1_000;
 
@@ -25,7 +23,7 @@ impl Federation {
     /// A follower that never ran begins now.
     pub(super) async fn begin_following(&self) -> Result<(), DataError> {
         if self.data().cursor(FOLLOWER).await? == StreamPos(0) {
-            self.store_cursor(self.data().position()).await?;
+            self.data().store_cursor(FOLLOWER, self.data().position()).await?;
         }
         Ok(())
     }
@@ -73,15 +71,8 @@ impl Federation {
         // Where nothing was owed the stored cursor may lag behind: after a start, looking again at
         // so little costs less than a batch each time.
         if cursor != stored && (owed || cursor.0 >= stored.0 + u64::from(LINES_MAX)) {
-            self.store_cursor(cursor).await?;
+            self.data().store_cursor(FOLLOWER, cursor).await?;
         }
-        Ok(())
-    }
-
-    async fn store_cursor(&self, cursor: StreamPos) -> Result<(), DataError> {
-        let mut write = Write::new(Part::slot(SLOT));
-        write.cursor(FOLLOWER, cursor);
-        self.data().commit(write).await?;
         Ok(())
     }
 

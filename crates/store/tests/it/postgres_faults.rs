@@ -11,7 +11,8 @@ use std::{
 
 use blaupause_pgcluster::{Ending, PgCluster};
 use blaupause_store::{
-    Batch, CommitError, Health, Key, Op, Part, PgSettings, PgStore, Pre, Store, StreamPos, Table,
+    Batch, CommitError, Health, Key, Op, Part, Pending, PgSettings, PgStore, Pre, Store, StreamPos,
+    Table,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -22,6 +23,12 @@ use crate::{
     postgres::{has, open, put, settings},
     proxy::{Fault, Proxy},
 };
+
+/// The server's connections whose commit waits for a standby.
+const WAITING_FOR_STANDBY: &str = "from pg_stat_activity \
+     where application_name like 'blaupause %' and wait_event = 'SyncRep'";
+/// How many batches are tried until the database knows that it needs a standby.
+const TRIES_MAX: u64 = 1_000;
 
 /// Moves a row from version `n` to `n + 1`: a batch that was committed and is tried again would be
 /// in conflict.
@@ -79,19 +86,41 @@ async fn commit_that_no_standby_has_is_not_acknowledged() {
     assert_eq!(store.submit(step(0)).await, Ok(StreamPos(1)));
     cluster.psql(&database, "alter system set synchronous_standby_names = 'nobody'");
     cluster.psql(&database, "select pg_reload_conf()");
-    let mut pending = Box::pin(store.submit(step(1)));
-    let cancel = "select count(pg_cancel_backend(pid)) from pg_stat_activity \
-                  where application_name like 'blaupause %' and wait_event = 'SyncRep'";
+    let (mut pending, pos) = first_that_waits(&cluster, &database, &store).await;
+    let cancel = format!("select count(pg_cancel_backend(pid)) {WAITING_FOR_STANDBY}");
     let mut cancelled = 0;
     while cancelled < 3 {
-        cancelled += cluster.psql(&database, cancel).trim().parse::<u32>().expect("a number");
+        cancelled += cluster.psql(&database, &cancel).trim().parse::<u32>().expect("a number");
         let answered = tokio::time::timeout(Duration::from_millis(50), &mut pending).await;
         assert!(answered.is_err(), "{answered:?} after {cancelled} cancelled waits");
     }
     cluster.psql(&database, "alter system reset synchronous_standby_names");
     cluster.psql(&database, "select pg_reload_conf()");
-    assert_eq!(pending.await, Ok(StreamPos(2)), "found, not written again");
+    assert_eq!(pending.await, Ok(pos), "found, not written again");
     assert_eq!(store.health(), Health::Good);
+}
+
+/// PostgreSQL learns of new settings some time after they were read: batches until one waits.
+async fn first_that_waits(
+    cluster: &PgCluster,
+    database: &str,
+    store: &PgStore,
+) -> (Pending, StreamPos) {
+    let waiting = format!("select count(*) {WAITING_FOR_STANDBY}");
+    for n in 1..TRIES_MAX {
+        let mut pending = store.submit(step(n));
+        loop {
+            if cluster.psql(database, &waiting).trim() != "0" {
+                return (pending, StreamPos(n + 1));
+            }
+            let answered = tokio::time::timeout(Duration::from_millis(20), &mut pending).await;
+            if let Ok(answered) = answered {
+                assert_eq!(answered, Ok(StreamPos(n + 1)), "no standby was asked for yet");
+                break;
+            }
+        }
+    }
+    panic!("the database never waited for a standby");
 }
 
 /// With many writers other groups are under way when a connection breaks.

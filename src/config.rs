@@ -7,7 +7,6 @@
 mod app_services;
 mod content;
 mod federation;
-mod inert;
 mod mail;
 mod network;
 mod people;
@@ -156,7 +155,6 @@ impl Config {
         self.rtc.check(found);
         self.check_together(found);
         self.check_files(found);
-        inert::check(self, found);
     }
 
     /// What concerns two sections.
@@ -181,6 +179,19 @@ impl Config {
         if let Some(address) = shared(&self.metrics.listen) {
             found.error("metrics.listen", format!("{address} is also in server.listen"));
         }
+        if let Some(address) = shared(&self.federation.listen) {
+            found.error("federation.listen", format!("{address} is also in server.listen"));
+        }
+        if !self.federation.listen.is_empty() && self.tls.files().is_none() {
+            found.error("federation.listen", "needs tls.cert_file and tls.key_file");
+        }
+    }
+
+    /// What the doors for other servers read; none if there are no such doors.
+    pub fn server_listener_files(&self) -> Option<crate::tls::ListenerFiles> {
+        let files = self.tls.files().filter(|_| !self.federation.listen.is_empty())?;
+        let client_ca = self.federation.client_ca_file.path().map(Into::into);
+        Some(crate::tls::ListenerFiles { client_ca, ..files })
     }
 
     /// Files that hold no secret text but must be there and be what they should.
@@ -195,11 +206,20 @@ impl Config {
         {
             found.error("federation.ca_file", error.to_string());
         }
-        if let (Some(cert), Some(key)) = (self.tls.cert_file.path(), self.tls.key_file.path())
-            && let Err(error) = crate::tls::server_config(cert, key, self.tls.profile)
+        if let Some(files) = self.tls.files()
+            && let Err(error) = crate::tls::server_config(&files, self.tls.profile)
         {
             let at = if error.about_key() { "tls.key_file" } else { "tls.cert_file" };
             found.error(at, error.to_string());
+        } else if let Some(files) = self.server_listener_files()
+            && let Err(error) = crate::tls::server_config(&files, self.tls.profile)
+        {
+            found.error("federation.client_ca_file", error.to_string());
+        }
+        if let Some(files) = self.federation.identity()
+            && let Err(error) = crate::tls::identity_works(files, self.tls.profile)
+        {
+            found.error("federation.client_cert_file", error.to_string());
         }
     }
 }

@@ -86,11 +86,14 @@ async fn serve(
         let answer = server.answer();
         serving.open(door, answer);
     }
+    for door in doors.servers {
+        serving.open(door, server.answer_servers());
+    }
     telling.set_ready(true);
     doors.addresses.announce(config.server_name().as_str(), ready_file)?;
 
     let failed = tokio::select! {
-        () = signals.stop_wanted(|| reload(config_file, doors.tls_files.as_ref(), &server)) => false,
+        () = signals.stop_wanted(|| reload(config_file, &doors.tls_files, &server)) => false,
         () = server.failed() => true,
     };
     let softly = stop_softly(&config.limits, &telling, &closing, &serving, server);
@@ -105,18 +108,21 @@ async fn serve(
     Ok(())
 }
 
-/// What may change while the server runs: the certificate, and with whom it speaks.
-fn reload(config_file: &Path, tls: Option<&TlsFiles>, server: &Server) {
-    match tls.map(TlsFiles::reload) {
-        None => {}
-        Some(Ok(())) => tracing::info!("read the certificate again"),
-        Some(Err(error)) => tracing::error!(%error, "kept the old certificate"),
+/// What may change while the server runs: the certificates, and with whom it speaks and how.
+fn reload(config_file: &Path, tls: &[TlsFiles], server: &Server) {
+    for files in tls {
+        match files.reload() {
+            Ok(()) => tracing::info!("read the certificate again"),
+            Err(error) => tracing::error!(%error, "kept the old certificate"),
+        }
     }
     match config::load(config_file) {
-        Ok(loaded) => {
-            server.set_servers(loaded.config.federation.servers());
-            tracing::info!("read again with which servers this one speaks");
-        }
+        Ok(loaded) => match server.reload(&loaded.config) {
+            Ok(()) => tracing::info!("read again with which servers this one speaks"),
+            Err(error) => {
+                tracing::error!(error = %format!("{error:#}"), "kept the old ways to other servers");
+            }
+        },
         Err(error) => tracing::error!(%error, "kept the old list of servers"),
     }
 }

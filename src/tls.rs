@@ -1,15 +1,18 @@
-//! TLS for the public listeners: which ciphers, certificate files, and their reload on SIGHUP.
+//! TLS for the public listeners: which ciphers, certificate files, from whom a certificate is
+//! wanted, and their reload on SIGHUP.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use blaupause_outbound::{IdentityFiles, TlsSettings};
 use parking_lot::RwLock;
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
 };
 
@@ -24,6 +27,8 @@ pub enum TlsError {
     Key { file: PathBuf, reason: String },
     #[error("the certificate and the key do not go together: {0}")]
     Pair(rustls::Error),
+    #[error("cannot check certificates of other servers by {}: {reason}", file.display())]
+    ClientCa { file: PathBuf, reason: String },
 }
 
 impl TlsError {
@@ -69,24 +74,36 @@ pub fn read_certs(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError>
     Ok(certs)
 }
 
-/// Build the listener's settings from a certificate chain and its key.
+/// What a listener reads its settings from.
+#[derive(Clone, Debug)]
+pub struct ListenerFiles {
+    /// The certificate with its chain.
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    /// Whoever connects must show a certificate of one of these authorities.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Build the listener's settings.
 ///
 /// # Errors
-/// If a file cannot be read or the two do not belong together.
+/// If a file cannot be read, or certificate and key do not belong together.
 pub fn server_config(
-    cert: &Path,
-    key: &Path,
+    files: &ListenerFiles,
     profile: TlsProfile,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let certs = read_certs(cert)?;
-    let key = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| TlsError::Key { file: key.to_owned(), reason: error.to_string() })?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider(profile)))
+    let certs = read_certs(&files.cert)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|error| TlsError::Key { file: files.key.clone(), reason: error.to_string() })?;
+    let provider = Arc::new(provider(profile));
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
-        .map_err(TlsError::Pair)?
-        .with_no_client_auth()
-        .with_single_cert(certs, key)
         .map_err(TlsError::Pair)?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(file) => builder.with_client_cert_verifier(client_verifier(file, provider)?),
+    };
+    let mut config = builder.with_single_cert(certs, key).map_err(TlsError::Pair)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // BSI TR-02102-2: no 0-RTT, and TLS 1.2 only with the extended master secret.
     config.max_early_data_size = 0;
@@ -94,11 +111,42 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
+fn client_verifier(
+    file: &Path,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let bad = |reason: String| TlsError::ClientCa { file: file.to_owned(), reason };
+    let mut roots = RootCertStore::empty();
+    for cert in read_certs(file)? {
+        roots.add(cert).map_err(|error| bad(error.to_string()))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| bad(error.to_string()))
+}
+
+/// Whether our certificate for other servers can be used.
+///
+/// # Errors
+/// Why not.
+pub fn identity_works(
+    files: IdentityFiles,
+    profile: TlsProfile,
+) -> Result<(), blaupause_outbound::TlsError> {
+    let settings = TlsSettings {
+        // Who is believed does not matter here.
+        system_roots: true,
+        ca_files: Vec::new(),
+        identity: Some(files),
+        crypto: provider(profile),
+    };
+    settings.config().map(drop)
+}
+
 /// The certificate in use, which can be exchanged while the server runs. Cheap to clone.
 #[derive(Clone)]
 pub struct TlsFiles {
-    cert: PathBuf,
-    key: PathBuf,
+    files: ListenerFiles,
     profile: TlsProfile,
     current: Arc<RwLock<Arc<ServerConfig>>>,
 }
@@ -108,9 +156,9 @@ impl TlsFiles {
     ///
     /// # Errors
     /// As [`server_config`].
-    pub fn open(cert: &Path, key: &Path, profile: TlsProfile) -> Result<Self, TlsError> {
-        let current = Arc::new(RwLock::new(server_config(cert, key, profile)?));
-        Ok(Self { cert: cert.to_owned(), key: key.to_owned(), profile, current })
+    pub fn open(files: ListenerFiles, profile: TlsProfile) -> Result<Self, TlsError> {
+        let current = Arc::new(RwLock::new(server_config(&files, profile)?));
+        Ok(Self { files, profile, current })
     }
 
     /// What the next handshake uses.
@@ -123,7 +171,7 @@ impl TlsFiles {
     /// # Errors
     /// As [`server_config`]; the old certificate stays in use then.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let fresh = server_config(&self.cert, &self.key, self.profile)?;
+        let fresh = server_config(&self.files, self.profile)?;
         *self.current.write() = fresh;
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! crates know nothing of the configuration file; [`settings`] turns its sections into the
 //! settings of each crate.
 
+mod entrance;
 mod settings;
 
 #[cfg(test)]
@@ -23,7 +24,7 @@ use blaupause_federation::{Federation, Https};
 use blaupause_media::{Media, Previews};
 use blaupause_notify::{Mailer, Notify, ServicePauses, Services};
 use blaupause_outbound::Outbound;
-use blaupause_policy::{FederationMode, ServerPolicy};
+use blaupause_policy::FederationMode;
 use blaupause_rooms::Rooms;
 use blaupause_sso::Sso;
 use blaupause_store::{
@@ -36,6 +37,7 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
+use self::entrance::Entrance;
 use crate::{
     client_address::{client_address, request_id},
     config::{Config, Engine, Loaded, Net, Size},
@@ -47,6 +49,9 @@ use crate::{
 pub struct Server {
     db: Db,
     federation: Federation,
+    https: Option<Arc<Https>>,
+    /// Whether other servers have doors of their own, at which they show who they are.
+    servers_apart: bool,
     router: Router,
     trusted_proxies: Arc<[Net]>,
     answer_now: CancellationToken,
@@ -95,15 +100,17 @@ pub async fn build(
     // level 2: people
     let accounts = Accounts::new(data.clone(), settings::accounts(loaded));
     // level 2: other servers
-    let federation = federation(&data, config)?;
+    let (federation, https) = federation(&data, config)?;
     federation.start().await?;
     // level 3: rooms, keys, files, and what deserves attention
     let rooms =
         Rooms::new(data.clone(), accounts.clone(), federation.clone(), settings::rooms(config));
-    let e2ee = E2ee::new(data.clone(), accounts.clone(), federation.clone());
-    let media = Media::open(data.clone(), federation.clone(), settings::media(config))
-        .await
-        .with_context(|| format!("media.path: cannot use {}", config.media.path.display()))?;
+    let e2ee =
+        E2ee::with(data.clone(), accounts.clone(), federation.clone(), settings::e2ee(config));
+    let media =
+        Media::open(data.clone(), federation.clone(), outbound.clone(), settings::media(config))
+            .await
+            .with_context(|| format!("media.path: cannot use {}", config.media.path.display()))?;
     let previews = settings::previews(config)
         .map(|settings| Previews::new(media.clone(), settings, outbound.clone()));
     let notify =
@@ -146,17 +153,30 @@ pub async fn build(
     });
     let trusted_proxies = config.server.trusted_proxies.as_slice().into();
     let router = blaupause_api::router(app);
-    Ok(Server { db, federation, router, trusted_proxies, answer_now, stop, workers })
+    let servers_apart = config.federation.client_ca_file.path().is_some();
+    Ok(Server {
+        db,
+        federation,
+        https,
+        servers_apart,
+        router,
+        trusted_proxies,
+        answer_now,
+        stop,
+        workers,
+    })
 }
 
 /// Other servers, if there are any for this one.
-fn federation(data: &Data, config: &Config) -> anyhow::Result<Federation> {
+fn federation(data: &Data, config: &Config) -> anyhow::Result<(Federation, Option<Arc<Https>>)> {
     let settings = settings::federation(config);
     if settings.servers.mode == FederationMode::Off {
-        return Ok(Federation::off(data.clone()));
+        return Ok((Federation::off(data.clone()), None));
     }
     let https = Https::new(data.env().clone(), &settings::https(config)).context("federation")?;
-    Ok(Federation::new(data.clone(), Arc::new(https), settings))
+    let https = Arc::new(https);
+    let wire = Arc::clone(&https);
+    Ok((Federation::new(data.clone(), wire, settings), Some(https)))
 }
 
 /// Everything that runs by itself until the server stops.
@@ -174,6 +194,7 @@ fn start_workers(
     workers.spawn(async move { follower.run_follower().await });
     let intake = rooms.clone();
     workers.spawn(intake.run_intake());
+    workers.spawn(rooms.clone().run_resync());
     let clockwork = rooms.clone();
     workers.spawn(async move { clockwork.run_delayed().await });
     workers.spawn(rooms.clone().run_retention());
@@ -192,6 +213,7 @@ fn start_workers(
 fn start_telling(workers: &TaskTracker, federation: &Federation, rooms: &Rooms, e2ee: &E2ee) {
     workers.spawn(federation.clone().run_sender());
     workers.spawn(rooms.clone().run_teller());
+    workers.spawn(rooms.clone().run_farewells());
     workers.spawn(e2ee.clone().run_remote());
 }
 
@@ -210,13 +232,32 @@ fn mail_proofs(loaded: &Loaded, env: &Env) -> anyhow::Result<Option<MailProofs>>
 }
 
 impl Server {
-    /// What answers a request from a peer.
+    /// What answers a request from a peer that came in by a door for clients, and perhaps servers.
     pub fn answer(
         &self,
     ) -> impl Fn(SocketAddr, Request<Incoming>) -> Answering + Clone + Send + std::marker::Sync + use<>
     {
+        self.answer_at(if self.servers_apart { Entrance::Clients } else { Entrance::Everybody })
+    }
+
+    /// What answers a request that came in by a door for servers.
+    pub fn answer_servers(
+        &self,
+    ) -> impl Fn(SocketAddr, Request<Incoming>) -> Answering + Clone + Send + std::marker::Sync + use<>
+    {
+        self.answer_at(Entrance::Servers)
+    }
+
+    fn answer_at(
+        &self,
+        entrance: Entrance,
+    ) -> impl Fn(SocketAddr, Request<Incoming>) -> Answering + Clone + Send + std::marker::Sync + use<>
+    {
         let (router, trusted) = (self.router.clone(), Arc::clone(&self.trusted_proxies));
         move |peer, request| {
+            if !entrance.is_for(request.uri().path()) {
+                return Box::pin(std::future::ready(Ok(entrance::nothing_here())));
+            }
             let mut request = request.map(Body::new);
             let address = client_address(peer.ip(), request.headers(), &trusted);
             if let Some(id) = request_id(peer.ip(), request.headers(), &trusted) {
@@ -228,9 +269,17 @@ impl Server {
         }
     }
 
-    /// Another list of servers to speak with.
-    pub fn set_servers(&self, servers: ServerPolicy) {
-        self.federation.set_servers(servers);
+    /// Another list of servers to speak with, and other ways to them; their certificates are read
+    /// again.
+    ///
+    /// # Errors
+    /// If the ways cannot be used: then the old ones stay. The list is the new one anyway.
+    pub fn reload(&self, config: &Config) -> anyhow::Result<()> {
+        self.federation.set_servers(config.federation.servers());
+        if let Some(https) = &self.https {
+            https.reload(&settings::https(config)).context("federation")?;
+        }
+        Ok(())
     }
 
     /// Who waits for news answers now.

@@ -2,10 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     path::PathBuf,
 };
 
-use blaupause_policy::{FederationMode, ServerPattern, ServerPolicy};
+use blaupause_outbound::IdentityFiles;
+use blaupause_policy::{FederationMode, MixedRooms, ServerPattern, ServerPolicy};
 use ruma::{OwnedServerName, ServerName};
 use serde::{Deserialize, Serialize};
 
@@ -20,16 +22,28 @@ pub struct Federation {
     pub allow: Vec<ServerPattern>,
     /// Servers that are refused in every mode.
     pub deny: Vec<ServerPattern>,
+    /// What becomes of rooms with people of servers that are not let in.
+    pub mixed_rooms: Mixed,
     /// Servers that are asked for keys of others who cannot be reached.
     pub notaries: Vec<OwnedServerName>,
     /// Certificate authorities in PEM that are believed beside the system's.
     pub ca_file: Maybe<PathBuf>,
     /// Whether the system's are.
     pub trust_system_roots: bool,
+    /// Our certificate for servers that want to see one, with its chain, PEM …
+    pub client_cert_file: Maybe<PathBuf>,
+    /// … and its key.
+    pub client_key_file: Maybe<PathBuf>,
+    /// Addresses for other servers only; HTTPS with the certificate of `[tls]`.
+    pub listen: Vec<SocketAddr>,
+    /// Whoever connects there must show a certificate of one of these authorities.
+    pub client_ca_file: Maybe<PathBuf>,
     /// Networks in which other servers may lie although they are not public.
     pub allowed_networks: Vec<Net>,
     /// Whether other servers may lie on any private address.
     pub allow_private_addresses: bool,
+    /// Whether people are in a room of others before this server knows who else is.
+    pub faster_joins: bool,
     /// Whether other servers learn the names of people's devices.
     pub device_names: bool,
     /// The pause after the first failed request; it doubles with each further one …
@@ -49,17 +63,32 @@ pub enum Mode {
     Open,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mixed {
+    #[default]
+    Refuse,
+    Quarantine,
+    Allow,
+}
+
 impl Default for Federation {
     fn default() -> Self {
         Self {
             mode: Mode::Closed,
             allow: Vec::new(),
             deny: Vec::new(),
+            mixed_rooms: Mixed::Refuse,
             notaries: Vec::new(),
             ca_file: Maybe::none(),
             trust_system_roots: true,
+            client_cert_file: Maybe::none(),
+            client_key_file: Maybe::none(),
+            listen: Vec::new(),
+            client_ca_file: Maybe::none(),
             allowed_networks: Vec::new(),
             allow_private_addresses: false,
+            faster_joins: true,
             device_names: false,
             retry_backoff_min: Period::seconds(5),
             retry_backoff_max: Period::days(1),
@@ -76,13 +105,46 @@ impl Federation {
             Mode::Closed => FederationMode::Closed,
             Mode::Open => FederationMode::Open,
         };
-        ServerPolicy { mode, allow: self.allow.clone(), deny: self.deny.clone() }
+        let mixed_rooms = match self.mixed_rooms {
+            Mixed::Refuse => MixedRooms::Refuse,
+            Mixed::Quarantine => MixedRooms::Quarantine,
+            Mixed::Allow => MixedRooms::Allow,
+        };
+        let (allow, deny) = (self.allow.clone().into(), self.deny.clone().into());
+        ServerPolicy { mode, allow, deny, mixed_rooms }
     }
 
     /// Places that the operator names, as host and port.
     pub fn places(&self) -> BTreeMap<OwnedServerName, (String, u16)> {
         let places = self.addresses.iter();
         places.filter_map(|(server, place)| Some((server.clone(), host_and_port(place)?))).collect()
+    }
+
+    /// Who we are to other servers, if they want to see a certificate.
+    pub fn identity(&self) -> Option<IdentityFiles> {
+        let (cert, key) = self.client_cert_file.path().zip(self.client_key_file.path())?;
+        Some(IdentityFiles { cert: cert.into(), key: key.into() })
+    }
+
+    fn check_certificates(&self, found: &mut Findings) {
+        if self.client_cert_file.path().is_some() != self.client_key_file.path().is_some() {
+            found.error(
+                "federation.client_cert_file",
+                "client_cert_file and client_key_file belong together",
+            );
+        }
+        if self.client_ca_file.path().is_some() && self.listen.is_empty() {
+            found.error(
+                "federation.client_ca_file",
+                "needs federation.listen: clients of people show no certificates",
+            );
+        }
+        if !self.trust_system_roots && self.ca_file.path().is_none() && self.mode != Mode::Off {
+            found.error(
+                "federation.ca_file",
+                "must be set, because federation.trust_system_roots is false",
+            );
+        }
     }
 
     pub(super) fn check(&self, own: Option<&ServerName>, found: &mut Findings) {
@@ -107,12 +169,7 @@ impl Federation {
                 found.error("federation.addresses", text);
             }
         }
-        if !self.trust_system_roots && self.ca_file.path().is_none() && self.mode != Mode::Off {
-            found.error(
-                "federation.ca_file",
-                "must be set, because federation.trust_system_roots is false",
-            );
-        }
+        self.check_certificates(found);
         if self.mode == Mode::Off {
             return;
         }
@@ -136,6 +193,16 @@ impl Federation {
         for pattern in twice {
             let text = format!("`{pattern}` is in federation.allow, too, and is refused");
             found.warn("federation.deny", text);
+        }
+        if self.mixed_rooms != Mixed::Refuse
+            && self.mode == Mode::Closed
+            && self.notaries.is_empty()
+        {
+            found.warn(
+                "federation.mixed_rooms",
+                "has little effect without federation.notaries: nobody says how to check what \
+                 people of other servers said",
+            );
         }
         if own.is_some_and(|own| self.notaries.iter().any(|notary| notary == own)) {
             found.error("federation.notaries", "names this server itself");

@@ -57,6 +57,8 @@ pub struct Push {
     pub thread_subscriptions: bool,
     /// Whether everything encrypted is pushed (MSC4028).
     pub encrypted_events: bool,
+    /// Whether names in the text of a message count as mentions (before MSC4210).
+    pub legacy_mentions: bool,
 }
 
 impl Push {

@@ -6,6 +6,7 @@ use ruma::OwnedServerName;
 use serde::{Deserialize, Serialize};
 
 use super::{Findings, Maybe, Net, Period, Size, postgres::Postgres};
+use crate::tls::ListenerFiles;
 
 /// Who the server is and where it listens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,6 +81,12 @@ pub enum TlsProfile {
 }
 
 impl Tls {
+    /// Certificate and key, if there are any.
+    pub fn files(&self) -> Option<ListenerFiles> {
+        let (cert, key) = self.cert_file.path().zip(self.key_file.path())?;
+        Some(ListenerFiles { cert: cert.into(), key: key.into(), client_ca: None })
+    }
+
     pub(super) fn check(&self, found: &mut Findings) {
         if self.listen.is_empty() {
             return;

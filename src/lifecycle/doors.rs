@@ -11,8 +11,11 @@ use crate::{config::Config, listen::Door, tls::TlsFiles};
 pub struct Doors {
     /// For clients and other servers, plain and TLS.
     pub public: Vec<Door>,
+    /// For other servers only.
+    pub servers: Vec<Door>,
     pub operators: Vec<Door>,
-    pub tls_files: Option<TlsFiles>,
+    /// The certificates of the doors that have one.
+    pub tls_files: Vec<TlsFiles>,
     pub addresses: Addresses,
 }
 
@@ -21,6 +24,7 @@ pub struct Doors {
 pub struct Addresses {
     listen: Vec<SocketAddr>,
     tls: Vec<SocketAddr>,
+    federation: Vec<SocketAddr>,
     metrics: Vec<SocketAddr>,
 }
 
@@ -30,17 +34,25 @@ impl Doors {
     /// # Errors
     /// If an address is in use or a certificate cannot be read.
     pub fn bind(config: &Config) -> anyhow::Result<Self> {
-        let tls_files = match (config.tls.cert_file.path(), config.tls.key_file.path()) {
-            (Some(cert), Some(key)) => Some(TlsFiles::open(cert, key, config.tls.profile)?),
-            _ => None,
-        };
+        let profile = config.tls.profile;
+        let open = |files| TlsFiles::open(files, profile);
+        let tls_files = config.tls.files().map(open).transpose()?;
+        let server_files = config.server_listener_files().map(open).transpose()?;
         let plain = bind_all("server.listen", &config.server.listen, None)?;
         let tls = bind_all("tls.listen", &config.tls.listen, tls_files.as_ref())?;
+        let (key, addresses) = ("federation.listen", &config.federation.listen);
+        let servers = bind_all(key, addresses, server_files.as_ref())?;
         let operators = bind_all("metrics.listen", &config.metrics.listen, None)?;
         let of = |doors: &[Door]| doors.iter().map(|door| door.address).collect();
-        let addresses = Addresses { listen: of(&plain), tls: of(&tls), metrics: of(&operators) };
+        let addresses = Addresses {
+            listen: of(&plain),
+            tls: of(&tls),
+            federation: of(&servers),
+            metrics: of(&operators),
+        };
         let public = plain.into_iter().chain(tls).collect();
-        Ok(Self { public, operators, tls_files, addresses })
+        let tls_files = tls_files.into_iter().chain(server_files).collect();
+        Ok(Self { public, servers, operators, tls_files, addresses })
     }
 }
 

@@ -63,6 +63,9 @@ pub fn rooms(config: &Config) -> blaupause_rooms::Settings {
             room_name: config.server_notices.room_name.clone(),
         }),
         retention: retention(&config.retention),
+        faster_joins: config.federation.faster_joins,
+        presence_over_federation: config.presence.federation,
+        directory_over_federation: config.directory.public_rooms_over_federation,
     }
 }
 
@@ -102,6 +105,10 @@ pub fn federation(config: &Config) -> blaupause_federation::Settings {
     }
 }
 
+pub fn e2ee(config: &Config) -> blaupause_e2ee::Settings {
+    blaupause_e2ee::Settings { device_names: config.federation.device_names }
+}
+
 pub fn https(config: &Config) -> blaupause_federation::HttpsSettings {
     let federation = &config.federation;
     let networks = federation.allowed_networks.iter().chain(&config.outbound.allowed_networks);
@@ -118,6 +125,7 @@ pub fn https(config: &Config) -> blaupause_federation::HttpsSettings {
         allowed_networks,
         trust_system_roots: federation.trust_system_roots,
         ca_files,
+        identity: federation.identity(),
         crypto: crate::tls::provider(config.tls.profile),
         ..Default::default()
     }
@@ -128,6 +136,7 @@ pub fn notify(config: &Config) -> blaupause_notify::Settings {
     blaupause_notify::Settings {
         thread_subscriptions: push.thread_subscriptions,
         encrypted_events: push.encrypted_events,
+        legacy_mentions: push.legacy_mentions,
         push: blaupause_notify::PushSettings {
             strip_content: push.strip_content,
             allowed_gateways: push.allowed_gateways.clone(),

@@ -185,5 +185,13 @@ class Person:
 
         self.sync_until(what, pick)
 
+    def is_told_presence(self, person, text):
+        def pick(answer):
+            events = answer.get("presence", {}).get("events", [])
+            told = [event["content"] for event in events if event["sender"] == person.id]
+            return any(content.get("status_msg") == text for content in told)
+
+        self.sync_until("presence", pick)
+
     def is_invited(self, room):
         self.sync_until("an invitation", lambda a: room in a.get("rooms", {}).get("invite", {}))

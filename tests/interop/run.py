@@ -1,10 +1,12 @@
 """Run the scenarios between pairs of servers.
 
-    BLAUPAUSE_BIN=… [SYNAPSE_VENV=…] python3 run.py PAIR… [--only WORD]
+    BLAUPAUSE_BIN=… [SYNAPSE_VENV=…] [CLIENTS_TEST=…] python3 run.py PAIR… [--only WORD]
 
 PAIR is `blaupause-blaupause`, `blaupause-synapse`, `synapse-blaupause` or `synapse-synapse`: where
 rooms are made, and where people come from. `synapse-synapse` shows that the scenarios are right.
-`cargo xtask test interop` sets the two variables and runs all that matter.
+`CLIENTS_TEST` is the built test of `tests/clients`: its tests of module `interop`, with matrix-sdk
+on both sides, run between the same servers. `cargo xtask test interop` sets the variables and runs
+all that matter.
 """
 
 import argparse
@@ -14,6 +16,8 @@ import tempfile
 import time
 import traceback
 
+import restarts  # noqa: F401 (adds its scenarios)
+from clients import run_clients
 from scenarios import SCENARIOS, Pair
 from servers import Authority, Blaupause, Synapse, free_ports
 
@@ -47,6 +51,9 @@ def run_pair(pair, folder, authority, only):
                 passed += 1
                 took = time.monotonic() - start
                 print(f"ok      {pair}: {words(scenario)} ({took:.1f} s)", flush=True)
+        more, bad = run_clients(*servers, only)
+        passed += more
+        failed += [f"{pair}: {name}" for name in bad]
     finally:
         for server in servers:
             server.stop()

@@ -17,6 +17,7 @@ class Pair:
     """Somebody at home, where rooms are made, and somebody away, who comes in from elsewhere."""
 
     def __init__(self, home, away, suffix):
+        self.servers = (home, away)
         self.home = Person(home, f"anna{suffix}")
         self.away = Person(away, f"bert{suffix}")
         self.other = Person(away, f"bea{suffix}")
@@ -127,6 +128,18 @@ def typing_and_receipts_arrive(pair):
     pair.away.sees(room, "read me")
     pair.away.post(f"/v3/rooms/{quote(room)}/receipt/m.read/{quote(event)}")
     pair.home.is_told_ephemeral(room, "a receipt", pair.away)
+
+
+@scenario
+def presence_arrives(pair):
+    room = pair.shared_room()
+    until("the join", lambda: pair.home.membership(room, pair.away) == "join")
+    for teller, told in ((pair.home, pair.away), (pair.away, pair.home)):
+        told.sync()
+        text = f"at the desk of {teller.id}"
+        status = {"presence": "online", "status_msg": text}
+        teller.put(f"/v3/presence/{quote(teller.id)}/status", status)
+        told.is_told_presence(teller, text)
 
 
 @scenario

@@ -83,6 +83,7 @@ class Server:
                 self.process.wait()
 
     def kill(self):
+        """End it as a power cut would."""
         self.process.kill()
         self.process.wait()
 
@@ -111,6 +112,10 @@ mode = "open"
 ca_file = "{a.ca}"
 trust_system_roots = false
 allowed_networks = ["127.0.0.0/8", "::1/128"]
+[directory]
+public_rooms_over_federation = true
+[presence]
+federation = true
 """)
 
     def command(self):
@@ -148,6 +153,8 @@ rc_login: {{address: {generous}, account: {generous}, failed_attempts: {generous
 rc_joins: {{local: {generous}, remote: {generous}}}
 rc_invites: {{per_room: {generous}, per_user: {generous}}}
 rc_federation: {{sleep_limit: 10000, reject_limit: 50000, concurrent: 100}}
+# A server that was away is asked again soon, not after ten minutes.
+federation: {{destination_min_retry_interval: 1s, destination_max_retry_interval: 2s}}
 """)
 
     def command(self):

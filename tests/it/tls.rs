@@ -1,5 +1,7 @@
 //! HTTPS by the server itself: what it offers, and a new certificate while it runs.
 
+mod servers;
+
 use std::{
     fs,
     io::{Read, Write},
@@ -48,17 +50,33 @@ fn ask(
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    let (answer, stream) = exchange(address, config, "/x")?;
+    let suite = stream.conn.negotiated_cipher_suite().expect("a cipher").suite();
+    Ok((answer, suite))
+}
+
+/// The answer to a GET.
+fn talk(address: SocketAddr, config: ClientConfig, path: &str) -> Result<String, String> {
+    exchange(address, config, path).map(|(answer, _)| answer)
+}
+
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+fn exchange(
+    address: SocketAddr,
+    config: ClientConfig,
+    path: &str,
+) -> Result<(String, Stream), String> {
     let name = "example.org".try_into().expect("a name");
     let client = ClientConnection::new(Arc::new(config), name).expect("a client");
     let socket = TcpStream::connect(address).expect("the server listens");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let mut stream = StreamOwned::new(client, socket);
-    let request = b"GET /x HTTP/1.1\r\nhost: example.org\r\nconnection: close\r\n\r\n";
-    stream.write_all(request).map_err(|error| error.to_string())?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: example.org\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(|error| error.to_string())?;
-    let suite = stream.conn.negotiated_cipher_suite().expect("a cipher").suite();
-    Ok((answer, suite))
+    Ok((answer, stream))
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ruma::{
     events::{AnyGlobalAccountDataEvent, AnyRoomAccountDataEvent},
     serde::Raw,
 };
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     ATTEMPTS_MAX, Accounts, AccountsError,
@@ -141,6 +141,11 @@ impl Accounts {
         content: &RawValue,
     ) -> Result<(), AccountsError> {
         check_client_may_set(kind)?;
+        // An empty object is what clients have always deleted with (MSC3391).
+        if serde_json::from_str::<Map<String, Value>>(content.get()).is_ok_and(|map| map.is_empty())
+        {
+            return self.delete_account_data(user, room, kind).await;
+        }
         self.set_server_account_data(user, room, kind, content).await?;
         Ok(())
     }
@@ -171,7 +176,7 @@ impl Accounts {
         kind: &str,
     ) -> Result<(), AccountsError> {
         check_client_may_set(kind)?;
-        self.change_account_data(user, room, kind, |_| Ok(None)).await?;
+        self.change_account_data(user, room, kind, |_| Ok::<_, AccountsError>(None)).await?;
         Ok(())
     }
 
@@ -180,20 +185,21 @@ impl Accounts {
     ///
     /// # Errors
     /// What `change` says, the content is no object, something is too large, or the store failed.
-    pub async fn change_account_data(
+    pub async fn change_account_data<E: From<AccountsError>>(
         &self,
         user: &UserId,
         room: Option<&RoomId>,
         kind: &str,
-        change: impl Fn(Option<&str>) -> Result<Option<String>, AccountsError>,
-    ) -> Result<StreamPos, AccountsError> {
+        change: impl Fn(Option<&str>) -> Result<Option<String>, E>,
+    ) -> Result<StreamPos, E> {
         if kind.is_empty() || kind.len() > TYPE_BYTES_MAX {
-            return Err(AccountsError::Invalid("type of account data"));
+            return Err(AccountsError::Invalid("type of account data").into());
         }
         let part = self.part(user);
         let key = key(room, kind);
         for _ in 0..ATTEMPTS_MAX {
-            let row = self.data().get::<AccountDataRow>(part, &key).await?;
+            let row = self.data().get::<AccountDataRow>(part, &key).await;
+            let row = row.map_err(AccountsError::from)?;
             let old = row.as_ref().and_then(|row| row.value.as_deref());
             let new: StoredAccountData = change(old)?;
             match (&row, new.as_deref()) {
@@ -212,10 +218,10 @@ impl Accounts {
             match self.data().commit(write).await {
                 Ok(pos) => return Ok(pos),
                 Err(DataError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(AccountsError::from(error).into()),
             }
         }
-        Err(AccountsError::Busy)
+        Err(AccountsError::Busy.into())
     }
 
     /// New types are rare, so the count is made only for them.

@@ -196,6 +196,23 @@ impl Presence {
         Some(PresenceEvent { content, sender: user.to_owned() })
     }
 
+    /// Users of other servers who are not offline; if they are more than so many, those of whom
+    /// something was heard last.
+    pub fn elsewhere(&self, users_max: usize) -> Vec<OwnedUserId> {
+        let mut there: Vec<_> = {
+            let users = self.0.users.lock();
+            let there = users.iter().filter(|(user, entry)| {
+                entry.state != PresenceState::Offline && !self.0.data.is_local(user)
+            });
+            there.map(|(user, entry)| (entry.asked_ms, user.clone())).collect()
+        };
+        if there.len() > users_max {
+            there.select_nth_unstable_by(users_max, |a, b| b.cmp(a));
+            there.truncate(users_max);
+        }
+        there.into_iter().map(|(_, user)| user).collect()
+    }
+
     fn status(&self, entry: Option<&Entry>) -> PresenceStatus {
         let Some(entry) = entry else {
             return PresenceStatus {

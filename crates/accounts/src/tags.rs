@@ -42,7 +42,7 @@ impl Accounts {
             return Err(AccountsError::Invalid("order must be between 0 and 1"));
         }
         let name = TagName::from(tag);
-        self.change_account_data(user, Some(room), TAG, |old| {
+        self.change_account_data(user, Some(room), TAG, |old| -> Result<_, AccountsError> {
             let mut tags = parse(old);
             tags.insert(name.clone(), info.clone());
             if tags.len() > TAGS_MAX {
@@ -65,7 +65,7 @@ impl Accounts {
         tag: &str,
     ) -> Result<(), AccountsError> {
         let name = TagName::from(tag);
-        self.change_account_data(user, Some(room), TAG, |old| {
+        self.change_account_data(user, Some(room), TAG, |old| -> Result<_, AccountsError> {
             let Some(old) = old else { return Ok(None) };
             let mut tags = parse(Some(old));
             Ok(Some(match tags.remove(&name) {

@@ -16,10 +16,10 @@ mod space;
 mod thirdparty;
 mod transactions;
 
-use axum::{Router, routing::any};
+use axum::Router;
 use http::Method;
 
-use crate::{ApiError, App, Serve};
+use crate::{App, Serve};
 
 /// Paths of the server-server API that are asked by others than servers.
 pub(crate) fn open_routes(router: Router<App>) -> Router<App> {
@@ -44,10 +44,5 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
         transactions::routes,
         thirdparty::routes,
     ];
-    let router = areas.into_iter().fold(router, |router, add| add(router));
-    router.route("/_matrix/federation/{*rest}", any(unsigned))
-}
-
-async fn unsigned() -> ApiError {
-    ApiError::unauthorized("this server does not federate")
+    areas.into_iter().fold(router, |router, add| add(router))
 }

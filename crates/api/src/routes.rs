@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodFilter, on},
 };
-use http::{Method, Request};
+use http::{Method, Request, header::CONTENT_TYPE};
 use ruma::api::{IncomingRequest, path_builder::PathBuilder};
 use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -53,6 +53,8 @@ pub trait Serve {
 pub enum Answer<T> {
     Usual(T),
     Other(Value),
+    /// JSON.
+    Written(Vec<u8>),
 }
 
 impl Serve for Router<App> {
@@ -76,6 +78,9 @@ impl Serve for Router<App> {
         at_all_paths(self, handler, |answer| match answer {
             Answer::Usual(response) => reply(response),
             Answer::Other(json) => axum::Json(json).into_response(),
+            Answer::Written(json) => {
+                ([(CONTENT_TYPE, "application/json")], Body::from(json)).into_response()
+            }
         })
     }
 

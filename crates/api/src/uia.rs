@@ -268,13 +268,15 @@ impl App {
                     },
                     _ => return Err(ApiError::unknown("only users are identified here")),
                 };
+                if !is_same {
+                    return Err(ApiError::forbidden("only who is signed in can prove to be so"));
+                }
                 let secret = Secret::new(password.password.clone());
-                let is_right = is_same
-                    && match self.accounts.check_password(user, &secret).await {
-                        Ok(()) => true,
-                        Err(AccountsError::WrongPassword) => false,
-                        Err(error) => return Err(error.into()),
-                    };
+                let is_right = match self.accounts.check_password(user, &secret).await {
+                    Ok(()) => true,
+                    Err(AccountsError::WrongPassword) => false,
+                    Err(error) => return Err(error.into()),
+                };
                 if !is_right {
                     return Err(self.uia.refuse(asked, "the password is wrong"));
                 }

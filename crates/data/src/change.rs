@@ -46,6 +46,12 @@ pub enum Change {
     /// History was put below events of a room, or into a gap between them; or entries of the
     /// timeline were removed.
     History { room: OwnedRoomId },
+    /// A local user signed the master key of somebody else, which only they themselves see.
+    Signed { signer: OwnedUserId, of: OwnedUserId },
+    /// The members of a room that was joined without them are known now: the state is another one
+    /// from here on. `gone`: people of other servers who were believed to be there; `servers`:
+    /// those that are, or were meanwhile, and nobody knew.
+    StateWhole { room: OwnedRoomId, gone: Vec<OwnedUserId>, servers: Vec<OwnedServerName> },
 }
 
 /// Membership of a user in a room, as stored. The number is part of keys.

@@ -19,6 +19,7 @@
 //! | idx   | y   | X    | rooms | delay -> whose it is |
 //! | idx   | X   | U    | rooms | transaction hash -> delay |
 //! | idx   | s   | G    | rooms | room with sticky events -> when the last of them ends |
+//! | idx   | f   | G    | rooms | user, room -> leave that no other server heard of yet |
 //! | idx   | E   | X    | data  | event id -> room |
 //! | idx   | a   | X    | rooms | alias -> room |
 //! | idx   | A   | R    | rooms | local alias of the room |
@@ -48,6 +49,8 @@
 //! | seq   | h   | R    | rooms | place -> reply in a thread, its root |
 //! | seq   | d   | G    | e2ee  | position -> user whose devices changed |
 //! | seq   | w   | R    | rooms | page number -> words of messages |
+//! | idx   | P   | G    | rooms | room that was joined without its members -> what is known of it |
+//! | seq   | P   | R    | rooms | position, index -> event judged while members were not known |
 //! | seq   | s   | R    | rooms | position, kind -> receipt that moved |
 //! | seq   | e   | G    | rooms | position -> report of content, room or person |
 //! | seq   | S   | R    | rooms | place -> sticky event, its end |
@@ -60,6 +63,7 @@
 //! | state | c   | R    | data  | state key number -> event number (current) |
 //! | mem   | j   | R    | data  | membership, user -> member |
 //! | mem   | s   | R    | data  | server -> how many of its users are joined |
+//! | mem   | t   | R    | rooms | stranger that others tell of -> whether they are in the room |
 //! | mem   | r   | U    | data  | room -> my membership |
 //! | mem   | o   | U    | rooms | room we are not in -> where an invitation or knock comes from |
 //! | usr   | d   | U    | accounts | device -> name, tokens |
@@ -84,6 +88,7 @@
 //! | usr   | K   | D    | federation | keys of another server |
 //! | usr   | x   | U    | e2ee  | usage -> cross-signing key |
 //! | usr   | s   | U    | e2ee  | other user, key -> my signature on their master key |
+//! | usr   | g   | U    | e2ee  | other user -> when I last signed their master key |
 //! | usr   | c   | U    | e2ee  | when devices or keys last changed |
 //! | usr   | L   | U    | e2ee  | what is known of the devices of a remote user |
 //! | usr   | t   | U    | e2ee  | what other servers were told of the user's devices |

@@ -138,6 +138,12 @@ fn rows() -> Catalogue {
         ("Swept", &|any| Change::Swept { room: any.room(), no: no(any) }),
         ("GuestsOut", &|any| Change::GuestsOut { room: any.room() }),
         ("History", &|any| Change::History { room: any.room() }),
+        ("Signed", &|any| Change::Signed { signer: any.user(), of: any.user() }),
+        ("StateWhole", &|any| Change::StateWhole {
+            room: any.room(),
+            gone: any.list(Any::user),
+            servers: any.list(Any::server),
+        }),
     ]);
     all
 }
@@ -160,7 +166,9 @@ fn _every_change_is_described(change: &Change) {
         | Change::Owed { .. }
         | Change::Swept { .. }
         | Change::GuestsOut { .. }
-        | Change::History { .. } => {}
+        | Change::History { .. }
+        | Change::Signed { .. }
+        | Change::StateWhole { .. } => {}
     }
 }
 

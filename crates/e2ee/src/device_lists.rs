@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ops::Bound};
 use blaupause_data::{Change, DIRECTORY, Order, ReadSet, StreamPos};
 use ruma::{OwnedUserId, UserId};
 
-use crate::{E2ee, E2eeError, rows::DeviceChangeRow};
+use crate::{E2ee, E2eeError, rows::{DeviceChangeRow, SignedRow}};
 
 /// Changes that one answer names. A client that missed more is told about the newest ones; it
 /// looks up the others when it meets their devices.
@@ -48,6 +48,33 @@ impl E2ee {
         );
         let got = want.run(self.data()).await?;
         Ok(got.many(rows)?.rows.into_iter().map(|(_, row)| row.value).collect())
+    }
+
+    /// Users whose master keys `signer` signed in `since < position <= until`: their keys look
+    /// different to the signer now, and to nobody else. From memory if it reaches back so far.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn signed_by(
+        &self,
+        signer: &UserId,
+        since: StreamPos,
+        until: StreamPos,
+    ) -> Result<BTreeSet<OwnedUserId>, E2eeError> {
+        if let Some(recent) = self.data().feed().between(since, until) {
+            let changes = recent.iter().flat_map(|(_, changes)| changes.iter());
+            return Ok(changes
+                .filter_map(|change| match change {
+                    Change::Signed { signer: by, of } if by == signer => Some(of.clone()),
+                    _ => None,
+                })
+                .collect());
+        }
+        let part = self.data().parts().user(signer);
+        let signed = self.data().list_all::<SignedRow>(part, &(), CHANGES_MAX).await?;
+        let is_new = |pos: StreamPos| since < pos && pos <= until;
+        let new = signed.rows.into_iter().filter(|(_, row)| is_new(row.pos));
+        Ok(new.map(|(of, _)| of).collect())
     }
 
     /// Say that a local user's set of devices changed, where no other batch says so.

@@ -53,10 +53,18 @@ const CACHED_COUNTS_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not ze
 #[derive(Clone)]
 pub struct E2ee(Arc<Inner>);
 
+/// What operators can set. The default is that of the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether other servers learn the names that people give their devices.
+    pub device_names: bool,
+}
+
 struct Inner {
     data: Data,
     accounts: Accounts,
     federation: Federation,
+    settings: Settings,
     counts: Mutex<LruCache<(OwnedUserId, OwnedDeviceId), Arc<KeyCounts>>>,
     /// Grows with every change of key counts, so that a count read before a change is not cached
     /// after it.
@@ -68,6 +76,16 @@ struct Inner {
 impl E2ee {
     /// The domain over its stored data, the people it belongs to, and the other servers.
     pub fn new(data: Data, accounts: Accounts, federation: Federation) -> Self {
+        Self::with(data, accounts, federation, Settings::default())
+    }
+
+    /// The same with other settings.
+    pub fn with(
+        data: Data,
+        accounts: Accounts,
+        federation: Federation,
+        settings: Settings,
+    ) -> Self {
         if federation.is_on() {
             data.follow_log(remote::FOLLOWER);
         }
@@ -75,6 +93,7 @@ impl E2ee {
             data,
             accounts,
             federation,
+            settings,
             counts: Mutex::new(LruCache::new(CACHED_COUNTS_MAX)),
             counts_epoch: AtomicU64::new(0),
             empty_queues: to_device::EmptyQueues::default(),
@@ -107,6 +126,10 @@ impl E2ee {
 
     pub(crate) fn remote(&self) -> &remote::Remote {
         &self.0.remote
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.0.settings
     }
 
     /// The other servers.

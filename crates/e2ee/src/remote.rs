@@ -19,10 +19,10 @@ mod updates;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::atomic::AtomicU64,
     time::Duration,
 };
 
+use blaupause_data::Follower;
 use blaupause_federation::FederationError;
 use parking_lot::Mutex;
 use ruma::{OwnedServerName, OwnedUserId, UserId};
@@ -49,8 +49,8 @@ pub(crate) struct Remote {
     asked: Mutex<HashMap<OwnedUserId, Asked>>,
     resyncs: Mutex<std::collections::HashSet<OwnedUserId>>,
     resync_turns: Semaphore,
-    /// How far the log was looked at in this process.
-    followed: AtomicU64,
+    /// Whoever tells other servers because of the log.
+    follower: Follower,
 }
 
 /// A question under way.
@@ -67,7 +67,7 @@ impl Default for Remote {
             asked: Mutex::default(),
             resyncs: Mutex::default(),
             resync_turns: Semaphore::new(RESYNCS_AT_ONCE),
-            followed: AtomicU64::new(0),
+            follower: Follower::new(FOLLOWER),
         }
     }
 }

@@ -48,6 +48,11 @@ row! {
 }
 
 row! {
+    /// Users whose master keys this user signed; the row's position says when.
+    pub SignedRow: Usr b'g' Stamped, OwnedUserId => ()
+}
+
+row! {
     /// One-time keys in upload order: device, algorithm, position, index. The version is 1 as
     /// long as the key exists: claiming it requires that.
     pub OneTimeKeyRow: Box b'o' Versioned, (String, String, StreamPos, u16) => OneTimeKeyValue

@@ -12,7 +12,7 @@ use vodozemac::{Curve25519PublicKey, Ed25519PublicKey, Ed25519Signature};
 
 use crate::{
     E2ee, E2eeError,
-    rows::{CrossSigningRow, DeviceKeysRow, MySignaturesRow, Usage},
+    rows::{CrossSigningRow, DeviceKeysRow, MySignaturesRow, SignedRow, Usage},
 };
 
 /// Signatures that one request may upload.
@@ -255,11 +255,14 @@ impl E2ee {
         for (key, signature) in &desk.mine {
             write.put::<MySignaturesRow>(part, key, signature);
         }
+        // Nobody else sees these, but the signer's devices must look at the signed keys again.
+        let signed: BTreeSet<_> = desk.mine.keys().map(|(target, _)| target).collect();
+        for target in signed {
+            write.put::<SignedRow>(part, target, &());
+            write.change(&Change::Signed { signer: user.clone(), of: target.clone() });
+        }
         if desk.devices.values().chain(desk.own.iter().flatten()).any(|stored| stored.changed) {
             self.note_devices_changed(&mut write, user).await?;
-        } else if !desk.mine.is_empty() {
-            // Others do not see it, but the user's own other devices must look again.
-            write.change(&Change::Devices { user: user.clone() });
         }
         if !write.is_empty() {
             self.data().commit(write).await?;

@@ -80,6 +80,14 @@ impl Federation {
         servers.decide(self.data().server_name(), server).map_err(Into::into)
     }
 
+    /// May we take what people of this server say from others who pass it on?
+    ///
+    /// # Errors
+    /// As [`Federation::permits`].
+    pub fn hears(&self, server: &ServerName) -> Result<(), FederationError> {
+        self.servers().hears(self.data().server_name(), server).map_err(Into::into)
+    }
+
     /// The policy in force.
     pub fn servers(&self) -> Arc<ServerPolicy> {
         Arc::clone(&self.0.servers.read())

@@ -79,7 +79,7 @@ impl Federation {
         for event in events {
             let at_ms = event.origin_server_ts().get().into();
             for server in event.signers() {
-                if self.permits(server).is_err() {
+                if self.hears(server).is_err() {
                     continue;
                 }
                 let keys = wanted.entry(server.clone()).or_default();
@@ -112,7 +112,10 @@ impl Federation {
         if wanted.is_empty() {
             return Ok(());
         }
-        let asked = wanted.keys().cloned().map(|server| async move {
+        // Strangers in mixed rooms are not asked themselves, only notaries are.
+        let mut ours: Vec<OwnedServerName> = wanted.keys().cloned().collect();
+        ours.retain(|server| self.permits(server).is_ok());
+        let asked = ours.into_iter().map(|server| async move {
             let keys = self.refreshed(&server).await;
             (server, keys)
         });

@@ -10,6 +10,7 @@
 //!
 //! Start reading at `request.rs`, then `keys.rs`, then `transport.rs`.
 
+mod arriving;
 mod discover;
 mod dns;
 mod error;
@@ -29,6 +30,7 @@ mod well_known;
 mod wire;
 mod xmatrix;
 
+pub use arriving::Arriving;
 pub use error::FederationError;
 pub use handle::Federation;
 pub use keys::{
@@ -40,4 +42,4 @@ pub use request::SignedRequest;
 pub use sender::{PassingEdu, PresencePush};
 pub use settings::{Pauses, Settings};
 pub use transport::{Https, HttpsSettings, SetupError};
-pub use wire::{CallLimits, Exchange, Wire, WireError};
+pub use wire::{CallLimits, Exchange, Opening, Wire, WireError};

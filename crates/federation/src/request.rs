@@ -2,7 +2,7 @@
 
 use blaupause_policy::ServerDenied;
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use ruma::{
     ServerName,
     api::{
@@ -12,10 +12,12 @@ use ruma::{
     },
 };
 
-use crate::{CallLimits, Federation, FederationError};
+use crate::{Arriving, CallLimits, Federation, FederationError, WireError};
 
 /// Characters of a stranger's error that are kept.
 const MESSAGE_CHARS: usize = 300;
+/// Bytes of a refusal.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 
 /// A request of ruma's federation API that its sender signs.
 pub trait SignedRequest:
@@ -52,14 +54,71 @@ impl Federation {
         limits: CallLimits,
     ) -> Result<R::IncomingResponse, FederationError> {
         self.may_call(to)?;
+        let answer = self.exchange(to, self.to_http(to, request)?, limits).await?;
+        understood(&answer)
+    }
+
+    /// The same with an answer that is read piece by piece.
+    ///
+    /// # Errors
+    /// As [`Federation::call`].
+    pub async fn open<R: SignedRequest>(
+        &self,
+        to: &ServerName,
+        request: R,
+        limits: CallLimits,
+    ) -> Result<Arriving, FederationError> {
+        let request = self.to_http(to, request)?;
+        self.open_as_is(to, request, limits).await
+    }
+
+    /// A request that nobody signs, for what servers hand out to everybody.
+    ///
+    /// # Errors
+    /// As [`Federation::call`].
+    pub async fn open_as_is(
+        &self,
+        to: &ServerName,
+        request: Request<Bytes>,
+        limits: CallLimits,
+    ) -> Result<Arriving, FederationError> {
+        self.may_call(to)?;
+        let answer = self.wire().open(to, request, limits).await;
+        let mut answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.note_outcome(to, Err(&error));
+                return Err(error.into());
+            }
+        };
+        if answer.status.is_success() {
+            self.note_outcome(to, Ok(answer.status));
+            return Ok(answer);
+        }
+        let body = answer.rest(REFUSAL_BYTES_MAX).await.unwrap_or_default();
+        let refused = refusal(answer.status, &body);
+        match &refused {
+            // A file that is not there yet is answered with 504 by the server itself.
+            FederationError::Remote { errcode, .. } if !errcode.is_empty() => {
+                self.peers().heard_from(to);
+            }
+            _ => self.note_outcome(to, Ok(answer.status)),
+        }
+        Err(refused)
+    }
+
+    fn to_http<R: SignedRequest>(
+        &self,
+        to: &ServerName,
+        request: R,
+    ) -> Result<Request<Bytes>, FederationError> {
         let own = self.data().server_name().to_owned();
         let key = self.data().signing_key();
         let signed = XMatrixSigningInput::new(own, to.to_owned(), key.pair());
         let request = request
             .try_into_http_request::<BytesMut>("", signed, ())
             .map_err(|error| FederationError::BadAnswer(format!("request: {error}")))?;
-        let answer = self.exchange(to, request.map(BytesMut::freeze), limits).await?;
-        understood(&answer)
+        Ok(request.map(BytesMut::freeze))
     }
 
     /// Whether a server may be asked now.
@@ -83,17 +142,19 @@ impl Federation {
         limits: CallLimits,
     ) -> Result<Response<Bytes>, FederationError> {
         let answer = self.wire().exchange(to, request, limits).await;
-        match &answer {
+        self.note_outcome(to, answer.as_ref().map(Response::status));
+        Ok(answer?)
+    }
+
+    fn note_outcome(&self, to: &ServerName, outcome: Result<StatusCode, &WireError>) {
+        match outcome {
             // A proxy answers whose server is away. A server's own mistake (500) is an answer.
-            Ok(answer) if matches!(answer.status().as_u16(), 502..=504) => self.note_failure(to),
+            Ok(status) if matches!(status.as_u16(), 502..=504) => self.note_failure(to),
             Ok(_) => self.peers().heard_from(to),
             // Its answer was too large, not absent.
-            Err(crate::WireError::TooLarge) => {}
-            Err(crate::WireError::Unreachable(_) | crate::WireError::TimedOut) => {
-                self.note_failure(to);
-            }
+            Err(WireError::TooLarge) => {}
+            Err(WireError::Unreachable(_) | WireError::TimedOut) => self.note_failure(to),
         }
-        Ok(answer?)
     }
 
     fn note_failure(&self, to: &ServerName) {
@@ -112,7 +173,7 @@ pub(crate) fn understood<A: IncomingResponse>(
     answer: &Response<Bytes>,
 ) -> Result<A, FederationError> {
     if !answer.status().is_success() {
-        return Err(refusal(answer));
+        return Err(refusal(answer.status(), answer.body()));
     }
     let mut head = Response::builder().status(answer.status());
     if let Some(headers) = head.headers_mut() {
@@ -123,7 +184,7 @@ pub(crate) fn understood<A: IncomingResponse>(
     A::try_from_http_response_inner(answer).map_err(|error| bad(&error))
 }
 
-fn refusal(answer: &Response<Bytes>) -> FederationError {
+fn refusal(status: StatusCode, body: &[u8]) -> FederationError {
     #[derive(Default, serde::Deserialize)]
     struct Refusal {
         #[serde(default)]
@@ -131,9 +192,9 @@ fn refusal(answer: &Response<Bytes>) -> FederationError {
         #[serde(default)]
         error: String,
     }
-    let refusal: Refusal = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
     FederationError::Remote {
-        status: answer.status().as_u16(),
+        status: status.as_u16(),
         errcode: short(&refusal.errcode),
         message: short(&refusal.error),
     }

@@ -12,6 +12,7 @@
 mod backoff;
 mod deliver;
 mod follow;
+mod handed;
 mod owe;
 mod passing;
 mod queue;
@@ -21,11 +22,11 @@ mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::Duration,
 };
 
-use blaupause_data::{Change, DIRECTORY, DataError};
+use blaupause_data::{Change, DIRECTORY, DataError, Follower};
 use parking_lot::Mutex;
 use ruma::{OwnedServerName, ServerName};
 use tokio::sync::{Notify, Semaphore};
@@ -40,6 +41,8 @@ use rows::DebtorRow;
 const TRANSACTIONS_MAX: usize = 200;
 /// Servers that were ever owed something.
 const DEBTORS_MAX: u32 = 100_000;
+/// Name of the cursor.
+const FOLLOWER: &str = "federation-out";
 /// How long to wait after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -47,12 +50,11 @@ const STORE_PAUSE: Duration = Duration::from_secs(5);
 pub(crate) struct Sender {
     links: Mutex<HashMap<OwnedServerName, Arc<Link>>>,
     turns: Semaphore,
-    /// There are events that were not looked at.
-    news: Arc<Notify>,
-    /// How far the log was looked at in this process.
-    followed: AtomicU64,
+    /// Whoever notes what is owed because of the log.
+    follower: Follower,
     /// Servers that stand in the directory.
     known: Mutex<HashSet<OwnedServerName>>,
+    handed: handed::Handed,
 }
 
 impl Default for Sender {
@@ -60,9 +62,9 @@ impl Default for Sender {
         Self {
             links: Mutex::default(),
             turns: Semaphore::new(TRANSACTIONS_MAX),
-            news: Arc::default(),
-            followed: AtomicU64::new(0),
+            follower: Follower::new(FOLLOWER),
             known: Mutex::default(),
+            handed: handed::Handed::default(),
         }
     }
 }
@@ -99,7 +101,9 @@ impl Federation {
         if !self.is_on() {
             return Ok(());
         }
-        self.begin_following().await?;
+        let follower = &self.sender().follower;
+        follower.begin(self.data()).await?;
+        follower.listen(self.data(), |change| matches!(change, Change::Event { .. }));
         let weak = self.downgrade();
         // Who commits is a thread outside of the runtime, and tasks are started there.
         let runtime = tokio::runtime::Handle::current();
@@ -107,10 +111,8 @@ impl Federation {
             let Some(federation) = weak.upgrade() else { return };
             let _inside = runtime.enter();
             for change in changes.iter() {
-                match change {
-                    Change::Event { .. } => federation.sender().news.notify_one(),
-                    Change::Owed { server } => federation.wake(server),
-                    _ => {}
+                if let Change::Owed { server } = change {
+                    federation.wake(server);
                 }
             }
         }));
@@ -135,7 +137,7 @@ impl Federation {
                 () = tokio::time::sleep(STORE_PAUSE) => {}
             }
         }
-        self.run_follower().await;
+        self.sender().follower.run(self.data(), || self.owe_events()).await;
     }
 
     /// After a start: whoever is owed something gets a task.

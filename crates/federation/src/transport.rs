@@ -8,26 +8,21 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use blaupause_data::Env;
-use blaupause_outbound::AllowedNetworks;
-use bytes::{Bytes, BytesMut};
+use blaupause_outbound::{AllowedNetworks, IdentityFiles, TlsSettings};
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
-use reqwest::{Client, redirect};
+use parking_lot::RwLock;
+use reqwest::Client;
 use ruma::{OwnedServerName, ServerName};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::{ClientConfig, crypto::CryptoProvider};
 use url::Url;
 
 use crate::{
-    CallLimits, Exchange, Wire, WireError,
+    Arriving, CallLimits, Exchange, Opening, Wire, WireError,
     discover::{Discovery, Target},
     dns::{Dns, Places, Ports},
 };
 
-/// Until a connection stands.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Connections that wait for the next request to the same server, and how long.
 const IDLE_PER_HOST: usize = 4;
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -49,6 +44,8 @@ pub struct HttpsSettings {
     pub trust_system_roots: bool,
     /// … and those in these PEM files.
     pub ca_files: Vec<PathBuf>,
+    /// Who we are, for servers that want to see a certificate.
+    pub identity: Option<IdentityFiles>,
     /// Ciphers and groups.
     pub crypto: CryptoProvider,
 }
@@ -61,6 +58,7 @@ impl Default for HttpsSettings {
             allowed_networks: AllowedNetworks::default(),
             trust_system_roots: true,
             ca_files: Vec::new(),
+            identity: None,
             crypto: rustls::crypto::ring::default_provider(),
         }
     }
@@ -73,6 +71,13 @@ pub struct SetupError(String);
 
 /// The network.
 pub struct Https {
+    dns: Dns,
+    clients: RwLock<Arc<Clients>>,
+    discovery: Discovery,
+}
+
+/// What follows from the settings, exchanged as a whole.
+struct Clients {
     /// For URLs without a port.
     announced: Client,
     /// For URLs with one, and for well-known documents.
@@ -80,15 +85,17 @@ pub struct Https {
     /// For servers whose place the operator named.
     fixed: BTreeMap<OwnedServerName, Client>,
     allowed: AllowedNetworks,
-    discovery: Discovery,
 }
 
-impl Https {
-    /// # Errors
-    /// If certificates cannot be read, or nobody would be believed.
-    pub fn new(env: Env, settings: &HttpsSettings) -> Result<Self, SetupError> {
-        let dns = Dns::system();
-        let tls = tls(settings)?;
+impl Clients {
+    fn new(dns: &Dns, settings: &HttpsSettings) -> Result<Self, SetupError> {
+        let tls = TlsSettings {
+            system_roots: settings.trust_system_roots,
+            ca_files: settings.ca_files.clone(),
+            identity: settings.identity.clone(),
+            crypto: settings.crypto.clone(),
+        };
+        let tls = tls.config().map_err(|error| SetupError(error.to_string()))?;
         let allowed = settings.allowed_networks.clone();
         let build = |ports: Ports| {
             let places = Places { dns: dns.clone(), allowed: allowed.clone(), ports };
@@ -99,8 +106,32 @@ impl Https {
         });
         let fixed = fixed.collect::<Result<_, SetupError>>()?;
         let (announced, given) = (build(Ports::Announced)?, build(Ports::Given)?);
-        let discovery = Discovery::new(env);
-        Ok(Self { announced, given, fixed, allowed, discovery })
+        Ok(Self { announced, given, fixed, allowed })
+    }
+}
+
+impl Https {
+    /// # Errors
+    /// If certificates cannot be read, or nobody would be believed.
+    pub fn new(env: Env, settings: &HttpsSettings) -> Result<Self, SetupError> {
+        let dns = Dns::system();
+        let clients = RwLock::new(Arc::new(Clients::new(&dns, settings)?));
+        Ok(Self { dns, clients, discovery: Discovery::new(env) })
+    }
+
+    /// Other settings from now on: all files are read again. Requests under way end as they began;
+    /// no later one uses their connections.
+    ///
+    /// # Errors
+    /// As [`Https::new`]; nothing changes then.
+    pub fn reload(&self, settings: &HttpsSettings) -> Result<(), SetupError> {
+        let fresh = Arc::new(Clients::new(&self.dns, settings)?);
+        *self.clients.write() = fresh;
+        Ok(())
+    }
+
+    fn clients(&self) -> Arc<Clients> {
+        Arc::clone(&self.clients.read())
     }
 
     async fn send(
@@ -108,17 +139,18 @@ impl Https {
         to: &ServerName,
         request: Request<Bytes>,
         limits: CallLimits,
-    ) -> Result<Response<Bytes>, WireError> {
-        if let Some(client) = self.fixed.get(to) {
+    ) -> Result<reqwest::Response, WireError> {
+        let clients = self.clients();
+        if let Some(client) = clients.fixed.get(to) {
             let target = Target { host: to.host().to_owned(), port: None, name: to.to_string() };
-            return execute(client, finished(&target, request)?, limits).await;
+            return begin(client, finished(&target, request)?, limits).await;
         }
         let target = self.discovery.target(to, |url| self.document(url)).await;
-        if target.literal().is_some_and(|address| !self.allowed.allow(address)) {
+        if target.literal().is_some_and(|address| !clients.allowed.allow(address)) {
             return Err(WireError::Unreachable(format!("{} is not allowed", target.host)));
         }
-        let client = if target.port.is_some() { &self.given } else { &self.announced };
-        let answer = execute(client, finished(&target, request)?, limits).await;
+        let client = if target.port.is_some() { &clients.given } else { &clients.announced };
+        let answer = begin(client, finished(&target, request)?, limits).await;
         if let Err(WireError::Unreachable(_)) = &answer {
             self.discovery.doubt(to);
         }
@@ -126,12 +158,13 @@ impl Https {
     }
 
     async fn document(&self, url: Url) -> Result<Response<Bytes>, WireError> {
+        let clients = self.clients();
         let literal = url.host_str().and_then(crate::discover::literal);
-        if literal.is_some_and(|address| !self.allowed.allow(address)) {
+        if literal.is_some_and(|address| !clients.allowed.allow(address)) {
             return Err(WireError::Unreachable(format!("{url} is not allowed")));
         }
         let request = reqwest::Request::new(http::Method::GET, url);
-        execute(&self.given, request, WELL_KNOWN).await
+        whole(begin(&clients.given, request, WELL_KNOWN).await?, WELL_KNOWN).await
     }
 }
 
@@ -143,8 +176,20 @@ impl Wire for Https {
         limits: CallLimits,
     ) -> Exchange<'a> {
         Box::pin(async move {
+            let sent = async { whole(self.send(to, request, limits).await?, limits).await };
+            tokio::time::timeout(limits.time, sent).await.map_err(|_| WireError::TimedOut)?
+        })
+    }
+
+    fn open<'a>(
+        &'a self,
+        to: &'a ServerName,
+        request: Request<Bytes>,
+        limits: CallLimits,
+    ) -> Opening<'a> {
+        Box::pin(async move {
             let sent = tokio::time::timeout(limits.time, self.send(to, request, limits)).await;
-            sent.map_err(|_| WireError::TimedOut)?
+            Arriving::http(sent.map_err(|_| WireError::TimedOut)??, limits.answer_bytes)
         })
     }
 }
@@ -171,33 +216,31 @@ fn finished(target: &Target, request: Request<Bytes>) -> Result<reqwest::Request
     Ok(finished)
 }
 
-async fn execute(
+/// Up to the headers of the answer; its body has what is left of the time.
+async fn begin(
     client: &Client,
     mut request: reqwest::Request,
     limits: CallLimits,
-) -> Result<Response<Bytes>, WireError> {
+) -> Result<reqwest::Response, WireError> {
     *request.timeout_mut() = Some(limits.time);
-    let mut answer = client.execute(request).await.map_err(|error| failure(&error))?;
-    let mut head = Response::builder().status(answer.status());
+    client.execute(request).await.map_err(|error| failure(&error))
+}
+
+async fn whole(
+    answer: reqwest::Response,
+    limits: CallLimits,
+) -> Result<Response<Bytes>, WireError> {
+    let mut answer = Arriving::http(answer, limits.answer_bytes)?;
+    let body = answer.rest(limits.answer_bytes).await?;
+    let mut head = Response::builder().status(answer.status);
     if let Some(headers) = head.headers_mut() {
-        headers.clone_from(answer.headers());
+        headers.clone_from(&answer.headers);
     }
-    let announced = answer.content_length().unwrap_or_default();
-    if announced > limits.answer_bytes as u64 {
-        return Err(WireError::TooLarge);
-    }
-    let mut body = BytesMut::new();
-    while let Some(piece) = answer.chunk().await.map_err(|error| failure(&error))? {
-        if body.len() + piece.len() > limits.answer_bytes {
-            return Err(WireError::TooLarge);
-        }
-        body.extend_from_slice(&piece);
-    }
-    head.body(body.freeze()).map_err(|error| WireError::Unreachable(error.to_string()))
+    head.body(body).map_err(|error| WireError::Unreachable(error.to_string()))
 }
 
 /// The innermost reason says what happened; the outer ones repeat the URL.
-fn failure(error: &reqwest::Error) -> WireError {
+pub(crate) fn failure(error: &reqwest::Error) -> WireError {
     if error.is_timeout() {
         return WireError::TimedOut;
     }
@@ -209,50 +252,14 @@ fn failure(error: &reqwest::Error) -> WireError {
 }
 
 fn client(user_agent: &str, tls: ClientConfig, places: Places) -> Result<Client, SetupError> {
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(user_agent)
+    blaupause_outbound::client(user_agent, tls)
         .dns_resolver(places)
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        // A proxy would resolve names itself, past the filter.
-        .no_proxy()
         .https_only(true)
         .http1_only()
-        .connect_timeout(CONNECT_MAX)
         .pool_max_idle_per_host(IDLE_PER_HOST)
         .pool_idle_timeout(IDLE_MAX)
         .build()
         .map_err(|error| setup(&error))
-}
-
-fn tls(settings: &HttpsSettings) -> Result<ClientConfig, SetupError> {
-    let mut roots = RootCertStore::empty();
-    if settings.trust_system_roots {
-        let system = rustls_native_certs::load_native_certs();
-        for error in &system.errors {
-            tracing::warn!(%error, "a certificate of this system cannot be read");
-        }
-        roots.add_parsable_certificates(system.certs);
-    }
-    for file in &settings.ca_files {
-        let read = |error: &dyn std::fmt::Display| {
-            SetupError(format!("cannot read the certificates in {}: {error}", file.display()))
-        };
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| read(&error))? {
-            let certificate = certificate.map_err(|error| read(&error))?;
-            roots.add(certificate).map_err(|error| read(&error))?;
-        }
-    }
-    if roots.is_empty() && !settings.trust_system_roots {
-        return Err(SetupError("no certificate authority is trusted".to_owned()));
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(settings.crypto.clone()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| setup(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
 }
 
 fn setup(error: &dyn std::error::Error) -> SetupError {

@@ -5,6 +5,8 @@ use std::{future::Future, pin::Pin, time::Duration};
 use bytes::Bytes;
 use ruma::ServerName;
 
+use crate::Arriving;
+
 /// Most requests: asked for by somebody who waits.
 const TIME: Duration = Duration::from_secs(30);
 /// Bytes of most answers.
@@ -56,6 +58,9 @@ pub enum WireError {
 pub type Exchange<'a> =
     Pin<Box<dyn Future<Output = Result<http::Response<Bytes>, WireError>> + Send + 'a>>;
 
+/// An exchange whose answer arrives piece by piece.
+pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Arriving, WireError>> + Send + 'a>>;
+
 /// The network. In production [`crate::Https`]; tests connect servers of one process.
 pub trait Wire: Send + Sync + 'static {
     /// Send a request to a server and bring the answer, of whatever status. The request's URI has
@@ -66,6 +71,16 @@ pub trait Wire: Send + Sync + 'static {
         request: http::Request<Bytes>,
         limits: CallLimits,
     ) -> Exchange<'a>;
+
+    /// The same, with an answer that is read piece by piece and never in memory as a whole.
+    fn open<'a>(
+        &'a self,
+        to: &'a ServerName,
+        request: http::Request<Bytes>,
+        limits: CallLimits,
+    ) -> Opening<'a> {
+        Box::pin(async move { self.exchange(to, request, limits).await.map(Arriving::whole) })
+    }
 }
 
 /// No network.

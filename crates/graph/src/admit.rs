@@ -13,7 +13,7 @@ use ruma::{
     room_version_rules::RoomVersionRules,
     signatures::{
         PublicKeyMap, VerificationError, Verified, required_server_signatures_to_verify_event,
-        verify_event,
+        verify_event, verify_json,
     },
 };
 use serde_json::value::RawValue;
@@ -31,6 +31,8 @@ pub struct Unverified {
     event: CanonicalJsonObject,
     pdu: Pdu,
     signers: BTreeSet<OwnedServerName>,
+    /// One of the signers, whom no rule of the room asks for.
+    cosigner: Option<OwnedServerName>,
 }
 
 /// Checks everything at once; for callers that already have the keys.
@@ -59,7 +61,15 @@ impl Unverified {
         let pdu = Pdu::from_stored(json, event_id, rules)?;
         let signers = required_server_signatures_to_verify_event(&event, &rules.signatures)
             .map_err(Refusal::malformed)?;
-        Ok(Self { event, pdu, signers })
+        Ok(Self { event, pdu, signers, cosigner: None })
+    }
+
+    /// One more server must have signed it: the one that was asked to, as that of somebody who is
+    /// invited.
+    #[must_use]
+    pub fn signed_by(mut self, server: OwnedServerName) -> Self {
+        self.cosigner = self.signers.insert(server.clone()).then_some(server);
+        self
     }
 
     /// Its id, from its hash: right even if the signatures turn out wrong.
@@ -116,6 +126,7 @@ impl Unverified {
     /// [`Refusal::KeysMissing`] if `keys` has none of a server, [`Refusal::BadSignature`] if a
     /// signature is absent or wrong, [`Refusal::Malformed`] if hash or signatures are malformed.
     pub fn verify(mut self, keys: &PublicKeyMap, rules: &RoomVersionRules) -> Result<Pdu, Refusal> {
+        self.verify_cosigner(keys, rules)?;
         match verify_event(keys, &self.event, rules).map_err(|e| signature_refusal(&e))? {
             Verified::All => Ok(self.pdu),
             Verified::Signatures => {
@@ -125,6 +136,20 @@ impl Unverified {
                 Pdu::from_stored(json, self.pdu.event_id().to_owned(), rules)
             }
         }
+    }
+
+    fn verify_cosigner(&self, keys: &PublicKeyMap, rules: &RoomVersionRules) -> Result<(), Refusal> {
+        let Some(server) = &self.cosigner else { return Ok(()) };
+        let mut event = self.event.clone();
+        redact_in_place(&mut event, &rules.redaction, None).map_err(Refusal::malformed)?;
+        // ruma looks at every signature that is there.
+        if let Some(CanonicalJsonValue::Object(signatures)) = event.get_mut("signatures") {
+            signatures.retain(|name, _| name == server.as_str());
+        }
+        if self.key_ids(server).next().is_none() {
+            return Err(Refusal::BadSignature(format!("{server} has not signed it")));
+        }
+        verify_json(keys, &event).map_err(|error| signature_refusal(&error))
     }
 
     /// The room a raw event claims to be in, read without any check: enough to find the room's

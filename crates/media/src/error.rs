@@ -22,6 +22,9 @@ pub enum MediaError {
     /// The file is larger than allowed.
     #[error("the file is larger than {bytes_max} bytes")]
     TooLarge { bytes_max: u64 },
+    /// A file of another server is larger than this one takes.
+    #[error("the file is larger than {bytes_max} bytes, too large for this server")]
+    TooLargeElsewhere { bytes_max: u64 },
     /// No thumbnail can be made of this file.
     #[error("cannot make a thumbnail: {0}")]
     NoThumbnail(&'static str),

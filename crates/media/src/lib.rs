@@ -12,6 +12,7 @@
 mod blobs;
 mod download;
 mod error;
+mod multipart;
 mod preview;
 mod remote;
 pub mod rows;
@@ -24,6 +25,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use blaupause_data::Data;
 use blaupause_federation::Federation;
+use blaupause_outbound::Outbound;
 
 pub use blobs::{BlobId, BlobWriter};
 pub use download::Download;
@@ -70,6 +72,7 @@ pub struct Media(Arc<Inner>);
 struct Inner {
     data: Data,
     federation: Federation,
+    outbound: Outbound,
     settings: Settings,
     fetches: remote::Fetches,
     blobs: blobs::Blobs,
@@ -78,19 +81,21 @@ struct Inner {
 }
 
 impl Media {
-    /// The domain over its stored data and the other servers. Makes the folder.
+    /// The domain over its stored data, the other servers and where they keep files. Makes the
+    /// folder.
     ///
     /// # Errors
     /// The folder cannot be made or written.
     pub async fn open(
         data: Data,
         federation: Federation,
+        outbound: Outbound,
         settings: Settings,
     ) -> Result<Self, MediaError> {
         let blobs = blobs::Blobs::open(settings.path.clone()).await?;
         let arrived = tokio::sync::Notify::new();
         let fetches = remote::Fetches::default();
-        Ok(Self(Arc::new(Inner { data, federation, settings, fetches, blobs, arrived })))
+        Ok(Self(Arc::new(Inner { data, federation, outbound, settings, fetches, blobs, arrived })))
     }
 
     /// The settings in force.
@@ -100,6 +105,11 @@ impl Media {
 
     pub(crate) fn federation(&self) -> &Federation {
         &self.0.federation
+    }
+
+    /// For files that other servers keep elsewhere.
+    pub(crate) fn outbound(&self) -> &Outbound {
+        &self.0.outbound
     }
 
     pub(crate) fn fetches(&self) -> &remote::Fetches {

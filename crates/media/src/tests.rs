@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use blaupause_data::{Data, Db, Env};
 use blaupause_federation::Federation;
+use blaupause_outbound::{Outbound, OutboundSettings};
 use blaupause_store::MemStore;
 use bytes::Bytes;
 use ruma::{OwnedMxcUri, OwnedUserId, UserId, server_name, user_id};
@@ -23,6 +24,10 @@ struct World {
     data: Data,
     store: MemStore,
     folder: TempDir,
+}
+
+fn nowhere() -> Outbound {
+    Outbound::new(OutboundSettings::default()).expect("a client")
 }
 
 fn anna() -> OwnedUserId {
@@ -41,7 +46,7 @@ impl World {
         let db = Db::Mem(store.clone());
         let data = Data::open(db, server_name!("a.example"), env).await.expect("memory opens");
         let settings = Settings { path: folder.path().to_owned(), ..settings };
-        let media = Media::open(data.clone(), Federation::off(data.clone()), settings)
+        let media = Media::open(data.clone(), Federation::off(data.clone()), nowhere(), settings)
             .await
             .expect("the folder can be written");
         Self { media, data, store, folder }

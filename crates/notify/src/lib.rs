@@ -20,6 +20,7 @@ mod appservice;
 mod audience;
 mod context;
 mod counts;
+mod defaults;
 mod error;
 mod follow;
 mod gateway;
@@ -59,6 +60,9 @@ pub struct Settings {
     /// Whether everything encrypted is pushed (MSC4028), so that clients find mentions in it. For
     /// sites whose clients know it: to others much more seems to be unread.
     pub encrypted_events: bool,
+    /// Whether names in the text of a message count as mentions, as before v1.17 of the
+    /// specification (MSC4210).
+    pub legacy_mentions: bool,
     /// Push gateways.
     pub push: PushSettings,
 }

@@ -113,7 +113,11 @@ impl Notify {
                 (events, stretch.state_until, oldest.filter(|_| !is_whole))
             }
             Member::Invite => {
-                let Some(no) = room.no else { return Ok(Looked::default()) };
+                let no = match room.no {
+                    Some(no) => Some(no),
+                    None => self.rooms().invitation_from_outside(user, id).await?,
+                };
+                let Some(no) = no else { return Ok(Looked::default()) };
                 let event = self.data().event(part, no).await?;
                 let state = event.as_ref().map(|event| event.stored.state_after);
                 (vec![event], state.unwrap_or_default(), None)

@@ -7,12 +7,10 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use ruma::{
     OwnedUserId, UserId,
-    push::{
-        Action, ConditionalPushRule, ConditionalPushRuleInit, EventMatchConditionData, NewPushRule,
-        PushCondition, RuleKind, Ruleset,
-    },
+    push::{Action, NewPushRule, RuleKind, Ruleset},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{Notify, NotifyError};
 
@@ -26,9 +24,6 @@ const RULE_ID_BYTES_MAX: usize = 300;
 const RULE_BYTES_MAX: usize = 1_024;
 /// The account data type.
 pub(crate) const PUSH_RULES: &str = "m.push_rules";
-
-/// The rule of MSC4028, under the name it has until it is accepted.
-const ENCRYPTED_EVENT: &str = ".org.matrix.msc4028.encrypted_event";
 
 /// A user's rules.
 #[derive(Debug)]
@@ -90,36 +85,12 @@ impl Notify {
             cached.epoch
         };
         let stored = self.accounts().account_data(user, None, PUSH_RULES).await?;
-        let own = stored.and_then(|json| serde_json::from_str::<Content>(json.get()).ok());
-        let rules = Arc::new(match own {
-            Some(content) => {
-                // Rules that the server has learned since, and none that it has forgotten.
-                let mut ruleset = content.global;
-                ruleset.update_with_server_default(self.default_rules(user));
-                UserRules { ruleset, is_default: false }
-            }
-            None => UserRules { ruleset: self.default_rules(user), is_default: true },
-        });
+        let rules = Arc::new(self.rules_in(user, stored.as_deref().map(RawValue::get)));
         let mut cached = self.0.rulesets.0.lock();
         if cached.epoch == epoch {
             cached.rules.put(user.to_owned(), Arc::clone(&rules));
         }
         Ok(rules)
-    }
-
-    /// The rules of a user who changed nothing.
-    pub(crate) fn default_rules(&self, user: &UserId) -> Ruleset {
-        let mut rules = Ruleset::server_default(user);
-        if !self.settings().thread_subscriptions {
-            // Those about threads, the only ones of their kind, can never apply.
-            rules.postcontent.clear();
-        }
-        if self.settings().encrypted_events {
-            let (at, _) = rules.override_.insert_full(encrypted_event());
-            // Behind the one that switches everything off, before all others of the server.
-            rules.override_.move_index(at, 1);
-        }
-        rules
     }
 
     /// Add a rule or replace one of the same id.
@@ -138,8 +109,8 @@ impl Notify {
         if rule_bytes(&rule) > RULE_BYTES_MAX {
             return Err(NotifyError::TooLarge("rule"));
         }
-        self.change(user, move |ruleset| {
-            ruleset.insert(rule, place.after.as_deref(), place.before.as_deref())?;
+        self.change(user, |ruleset| {
+            ruleset.insert(rule.clone(), place.after.as_deref(), place.before.as_deref())?;
             if ruleset.iter().count() > RULES_MAX {
                 return Err(NotifyError::TooLarge("number of rules"));
             }
@@ -158,7 +129,7 @@ impl Notify {
         kind: RuleKind,
         id: &str,
     ) -> Result<(), NotifyError> {
-        self.change(user, |ruleset| Ok(ruleset.remove(kind, id)?)).await
+        self.change(user, |ruleset| Ok(ruleset.remove(kind.clone(), id)?)).await
     }
 
     /// Switch a rule on or off.
@@ -173,7 +144,7 @@ impl Notify {
         enabled: bool,
     ) -> Result<(), NotifyError> {
         self.change(user, |ruleset| {
-            ruleset.set_enabled(kind, id, enabled).map_err(|_| NotifyError::RuleUnknown)
+            ruleset.set_enabled(kind.clone(), id, enabled).map_err(|_| NotifyError::RuleUnknown)
         })
         .await
     }
@@ -193,7 +164,9 @@ impl Notify {
             return Err(NotifyError::TooLarge("actions"));
         }
         self.change(user, |ruleset| {
-            ruleset.set_actions(kind, id, actions).map_err(|_| NotifyError::RuleUnknown)
+            ruleset
+                .set_actions(kind.clone(), id, actions.clone())
+                .map_err(|_| NotifyError::RuleUnknown)
         })
         .await
     }
@@ -201,30 +174,33 @@ impl Notify {
     async fn change(
         &self,
         user: &UserId,
-        change: impl FnOnce(&mut Ruleset) -> Result<(), NotifyError>,
+        change: impl Fn(&mut Ruleset) -> Result<(), NotifyError>,
     ) -> Result<(), NotifyError> {
-        let mut global = self.rules(user).await?.ruleset.clone();
-        change(&mut global)?;
-        let json =
-            serde_json::value::to_raw_value(&Content { global }).expect("a rule set is plain data");
-        self.accounts().set_server_account_data(user, None, PUSH_RULES, &json).await?;
+        // What another request writes at the same time must not get lost: the rules are read and
+        // written as one step, not taken from memory.
+        let change = |stored: Option<&str>| -> Result<_, NotifyError> {
+            let mut global = self.rules_in(user, stored).ruleset;
+            change(&mut global)?;
+            let json = serde_json::to_string(&Content { global });
+            Ok(Some(json.expect("a rule set is plain data")))
+        };
+        self.accounts().change_account_data(user, None, PUSH_RULES, change).await?;
         Ok(())
     }
-}
 
-/// Everything encrypted notifies, except where a rule of the user's own says otherwise (MSC4028).
-fn encrypted_event() -> ConditionalPushRule {
-    ConditionalPushRuleInit {
-        rule_id: ENCRYPTED_EVENT.to_owned(),
-        default: true,
-        enabled: true,
-        conditions: vec![PushCondition::EventMatch(EventMatchConditionData::new(
-            "type".to_owned(),
-            "m.room.encrypted".to_owned(),
-        ))],
-        actions: vec![Action::Notify],
+    /// The rules that the account data stands for.
+    fn rules_in(&self, user: &UserId, stored: Option<&str>) -> UserRules {
+        let own = stored.and_then(|json| serde_json::from_str::<Content>(json).ok());
+        match own {
+            Some(content) => {
+                // Rules that the server has learned since, and none that it has forgotten.
+                let mut ruleset = content.global;
+                ruleset.update_with_server_default(self.default_rules(user));
+                UserRules { ruleset, is_default: false }
+            }
+            None => UserRules { ruleset: self.default_rules(user), is_default: true },
+        }
     }
-    .into()
 }
 
 /// Bytes of what makes a rule slow or large to store.

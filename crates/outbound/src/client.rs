@@ -2,17 +2,15 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
-use reqwest::{Client, ClientBuilder, redirect};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, pem::PemObject},
+use reqwest::{Client, ClientBuilder};
+use rustls::{ClientConfig, crypto::CryptoProvider};
+
+use crate::{
+    AllowedNetworks, Arriving, OutboundError,
+    resolve::Filtered,
+    tls::{self, TlsSettings},
 };
 
-use crate::{AllowedNetworks, OutboundError, resolve::Filtered};
-
-/// Until a connection stands.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Connections that wait for the next request to the same host, and how long.
 const IDLE_PER_HOST: usize = 8;
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -73,7 +71,13 @@ impl Outbound {
     /// # Errors
     /// If the extra certificates cannot be read.
     pub fn new(settings: OutboundSettings) -> Result<Self, OutboundError> {
-        let tls = tls(&settings)?;
+        let tls = TlsSettings {
+            system_roots: true,
+            ca_files: settings.extra_ca_file.iter().cloned().collect(),
+            identity: None,
+            crypto: settings.crypto.clone(),
+        };
+        let tls = tls.config().map_err(|error| setup(&error))?;
         let build = |builder: ClientBuilder| builder.build().map_err(|error| setup(&error));
         let configured = build(client(&settings, tls.clone()))?;
         let resolver = Filtered(settings.allowed_networks.clone());
@@ -93,6 +97,28 @@ impl Outbound {
         reach: Reach,
         limits: Limits,
     ) -> Result<Response<Bytes>, OutboundError> {
+        let mut answer = self.open(request, reach, limits).await?;
+        let mut body = BytesMut::new();
+        while let Some(piece) = answer.next().await? {
+            body.extend_from_slice(&piece);
+        }
+        let mut head = Response::builder().status(answer.status);
+        if let Some(headers) = head.headers_mut() {
+            headers.extend(std::mem::take(&mut answer.headers));
+        }
+        head.body(body.freeze()).map_err(|error| OutboundError::Unreachable(error.to_string()))
+    }
+
+    /// The same with an answer that is read piece by piece.
+    ///
+    /// # Errors
+    /// As [`Outbound::send`].
+    pub async fn open(
+        &self,
+        request: Request<Bytes>,
+        reach: Reach,
+        limits: Limits,
+    ) -> Result<Arriving, OutboundError> {
         let mut request = reqwest::Request::try_from(request)?;
         if !matches!(request.url().scheme(), "http" | "https") {
             return Err(OutboundError::BadRequest("neither http nor https".into()));
@@ -105,13 +131,7 @@ impl Outbound {
             }
         };
         *request.timeout_mut() = Some(limits.time);
-        let mut answer = client.execute(request).await?;
-        let mut head = Response::builder().status(answer.status());
-        if let Some(headers) = head.headers_mut() {
-            headers.extend(answer.headers().clone());
-        }
-        let body = body(&mut answer, limits.answer_bytes).await?;
-        head.body(body).map_err(|error| OutboundError::Unreachable(error.to_string()))
+        Arriving::new(client.execute(request).await?, limits.answer_bytes)
     }
 
     /// An address in the URL is never looked up, so the resolver does not see it.
@@ -127,55 +147,10 @@ impl Outbound {
     }
 }
 
-async fn body(answer: &mut reqwest::Response, max: usize) -> Result<Bytes, OutboundError> {
-    let announced = answer.content_length().unwrap_or_default();
-    if usize::try_from(announced).is_ok_and(|announced| announced > max) {
-        return Err(OutboundError::TooLarge);
-    }
-    let mut body = BytesMut::new();
-    while let Some(chunk) = answer.chunk().await? {
-        if body.len() + chunk.len() > max {
-            return Err(OutboundError::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
 fn client(settings: &OutboundSettings, tls: ClientConfig) -> ClientBuilder {
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(&settings.user_agent)
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        // A proxy would resolve names itself, past the filter.
-        .no_proxy()
-        .connect_timeout(CONNECT_MAX)
+    tls::client(&settings.user_agent, tls)
         .pool_max_idle_per_host(IDLE_PER_HOST)
         .pool_idle_timeout(IDLE_MAX)
-}
-
-fn tls(settings: &OutboundSettings) -> Result<ClientConfig, OutboundError> {
-    let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    for error in &system.errors {
-        tracing::warn!(%error, "a certificate of this system cannot be read");
-    }
-    // Old certificates that rustls does not take are nobody's.
-    roots.add_parsable_certificates(system.certs);
-    if let Some(file) = &settings.extra_ca_file {
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| setup(&error))? {
-            roots
-                .add(certificate.map_err(|error| setup(&error))?)
-                .map_err(|error| setup(&error))?;
-        }
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(settings.crypto.clone()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| setup(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
 }
 
 fn setup(error: &dyn std::error::Error) -> OutboundError {

@@ -9,10 +9,14 @@
 //! (`federation`, whose names resolve by rules of their own).
 
 mod address;
+mod arriving;
 mod client;
 mod error;
 mod resolve;
+mod tls;
 
 pub use address::AllowedNetworks;
+pub use arriving::Arriving;
 pub use client::{Limits, Outbound, OutboundSettings, Reach};
 pub use error::OutboundError;
+pub use tls::{IdentityFiles, TlsError, TlsSettings, client};

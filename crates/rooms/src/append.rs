@@ -2,7 +2,10 @@
 
 mod rows;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use blaupause_data::{
     Change, Part, Place, Write,
@@ -18,6 +21,7 @@ use crate::{
     Rooms, RoomsError,
     hot::{Known, PageBag, RoomHot, StateName},
     relates::Relation,
+    remote_append::Together,
     state_tree::with_rows,
     validate,
 };
@@ -46,8 +50,14 @@ pub(crate) struct Appending<'a> {
     pub(crate) fresh: Vec<(EventNo, Pdu)>,
     /// More changed than is remembered.
     pub(crate) forgetful: bool,
+    /// Events that lose their content by the batch.
+    pub(crate) emptied: BTreeSet<EventNo>,
     /// The place of the next event within the batch.
     pub(crate) index: u16,
+    /// Events of the batch that are noted to be judged again.
+    pub(crate) noted: u16,
+    /// Other servers' events that share the batch.
+    pub(crate) together: Together,
 }
 
 /// The current state as seen by the next event of a batch.
@@ -90,7 +100,10 @@ impl<'a> Appending<'a> {
             graph: None,
             fresh: Vec::new(),
             forgetful: false,
+            emptied: BTreeSet::new(),
             index: 0,
+            noted: 0,
+            together: Together::default(),
         }
     }
 
@@ -155,8 +168,16 @@ impl<'a> Appending<'a> {
             .as_ref()
             .map(|key| (StateEventType::from(draft.kind.to_string()), key.clone()));
         validate::nesting(&draft.content)?;
+        self.must_not_reach_strangers(&draft).await?;
         let (pdu, auth) = self.seal(&draft, name.as_ref()).await?;
         self.check(&pdu, &auth)?;
+        let (pdu, relation) = match self.signed_for(&draft, &pdu).await? {
+            None => (pdu, relation),
+            Some(signed) => match self.push_signed(signed, &pdu, relation).await? {
+                Ok(said) => return Ok(said),
+                Err(here) => here,
+            },
+        };
         let auth = auth
             .iter()
             .filter(|(_, event)| pdu.auth_events().iter().any(|id| id == event.event_id()))
@@ -173,6 +194,7 @@ impl<'a> Appending<'a> {
 
     /// The event as it would be added now, if the rules let it pass. Nothing is added.
     pub(crate) async fn propose(&mut self, draft: &Draft) -> Result<Pdu, RoomsError> {
+        self.must_not_reach_strangers(draft).await?;
         let (pdu, auth) = self.seal(draft, None).await?;
         self.check(&pdu, &auth)?;
         Ok(pdu)
@@ -253,6 +275,7 @@ impl<'a> Appending<'a> {
         };
         let prev = stored.prev.clone();
         self.write_event(no, &stored);
+        self.note_partial(no);
         self.write_place(no, place);
         self.write_sticky(pdu, no, place).await?;
         if let Some(relation) = relation {

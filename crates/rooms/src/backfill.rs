@@ -6,6 +6,7 @@
 //! events that were not told. They come in from the newest to the oldest, each in a batch of its
 //! own that moves the gap down by one, so that nothing is lost or told twice whenever it ends.
 
+mod at_hand;
 mod below;
 mod close;
 mod place;
@@ -70,7 +71,11 @@ impl Rooms {
     }
 
     /// The oldest gap whose entry stands behind `after`.
-    async fn oldest_gap(&self, room: &RoomId, after: Place) -> Result<Option<Gap>, RoomsError> {
+    pub(crate) async fn oldest_gap(
+        &self,
+        room: &RoomId,
+        after: Place,
+    ) -> Result<Option<Gap>, RoomsError> {
         let part = self.data().parts().room(room);
         let mut want = ReadSet::new();
         let (lo, hi) = (Bound::Excluded(&after), Bound::Unbounded::<&Place>);
@@ -117,6 +122,10 @@ impl Rooms {
         if self.in_turn(|| Box::pin(self.put_nothing(room, gap.below))).await? {
             return Ok(true);
         }
+        let here = self.history_at_hand(room, &rules, gap).await?;
+        if self.put_into(room, gap.below, &here).await? {
+            return Ok(true);
+        }
         for server in self.who_may_know(room).await? {
             let events = self.ask_for_history(&server, room, &rules, gap).await;
             if events.is_empty() {
@@ -131,7 +140,7 @@ impl Rooms {
     }
 
     /// Other servers in the room.
-    async fn who_may_know(&self, room: &RoomId) -> Result<Vec<OwnedServerName>, RoomsError> {
+    pub(crate) async fn who_may_know(&self, room: &RoomId) -> Result<Vec<OwnedServerName>, RoomsError> {
         let mut servers = self.data().servers_in(room).await?;
         let own = self.data().server_name();
         servers.retain(|server| server != own && self.federation().permits(server).is_ok());
@@ -201,7 +210,7 @@ impl Rooms {
     }
 
     /// Judge an event by the state after its parents, and store it without a place.
-    async fn take_past(&self, room: &RoomId, pdu: &Pdu) -> Result<Standing, RoomsError> {
+    pub(crate) async fn take_past(&self, room: &RoomId, pdu: &Pdu) -> Result<Standing, RoomsError> {
         let before = {
             let mut lane = self.lane(room).await?;
             let mut batch = Appending::new(self, lane.room()?);

@@ -4,6 +4,8 @@ use blaupause_federation::FederationError;
 use blaupause_graph::Refusal;
 use ruma::{OwnedUserId, RoomVersionId};
 
+use crate::recommend::Unasked;
+
 /// Why a room did not do what was asked.
 ///
 /// The texts are safe to show to the person who asked, those of [`RoomsError::Data`],
@@ -102,11 +104,26 @@ pub enum RoomsError {
     /// The delayed event was sent, or will never be.
     #[error("the delayed event no longer waits")]
     DelayEnded,
+    /// The room was just joined: who is in it is not known yet.
+    #[error("the members of this room are not known yet, try again later")]
+    StatePartial,
     #[error(transparent)]
     Data(#[from] DataError),
     /// The room has people of servers that ours has nothing to do with.
     #[error("people of servers are in this room that this server does not federate with: {0}")]
     MixedRoom(String),
+    /// The room's policy server refuses to sign the event: what it said.
+    #[error("the policy server of the room refuses this: {message}")]
+    NotRecommended {
+        /// HTTP status.
+        status: u16,
+        errcode: String,
+        message: String,
+    },
+    /// The room's policy server has to be asked before the event can be taken. Nobody outside of
+    /// this crate gets to see this.
+    #[error("the policy server of the room was not asked")]
+    Unasked(Box<Unasked>),
     /// Another server was needed and of no use.
     #[error(transparent)]
     Federation(#[from] FederationError),

@@ -3,61 +3,24 @@
 //! The follower reads the log behind a stored cursor. Its work on one change may take many batches
 //! (one a room), so it is idempotent: after a crash it is done again and finds most of it done.
 
-use std::{sync::Arc, time::Duration};
-
 use blaupause_accounts::rows::StoredProfile;
-use blaupause_data::{Change, Member, together};
+use blaupause_data::{Change, Member, StreamPos, together};
 use ruma::{OwnedUserId, RoomId, UserId, events::StateEventType};
 use serde_json::{Map, Value, json};
-use tokio::sync::Notify;
 
 use crate::{ChangeMembership, MembershipAction, Rooms, RoomsError, append::Appending};
 
 /// Name of the cursor.
 pub(crate) const FOLLOWER: &str = "rooms";
-/// Changes read at once.
-const CHANGES_MAX: u32 = 1_000;
 /// Rooms of one person that change side by side, sharing their round trips. No turn in one of
 /// them waits for another.
 const ROOMS_AT_ONCE: usize = 50;
-/// The cursor is moved at least so often, in milliseconds: what lies before it can be forgotten.
-const ADVANCE_MS: u64 = 10 * 60 * 1_000;
-/// How long to wait after a failure, in milliseconds.
-const RETRY_MS: u64 = 5_000;
 
 impl Rooms {
     /// Follow the log until the server stops.
     pub async fn run_follower(&self) {
-        let news = Arc::new(Notify::new());
-        let wake = Arc::clone(&news);
-        self.data().feed().follow(Box::new(move |_, changes| {
-            if changes.iter().any(concerns_rooms) {
-                wake.notify_one();
-            }
-        }));
-        let stop = self.data().env().stop().clone();
-        loop {
-            let pause = match self.follow().await {
-                Ok(()) => None,
-                Err(error) => {
-                    tracing::warn!(%error, "members could not be brought up to date");
-                    Some(Duration::from_millis(RETRY_MS))
-                }
-            };
-            let again = async {
-                match pause {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => tokio::select! {
-                        () = news.notified() => {}
-                        () = tokio::time::sleep(Duration::from_millis(ADVANCE_MS)) => {}
-                    },
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = again => {}
-            }
-        }
+        self.follower().listen(self.data(), concerns_rooms);
+        self.follower().run(self.data(), || self.follow()).await;
     }
 
     /// Do what the log asks for, up to its end.
@@ -65,30 +28,33 @@ impl Rooms {
     /// # Errors
     /// The store cannot be read or written. What is not done is done the next time.
     pub async fn follow(&self) -> Result<(), RoomsError> {
-        let mut cursor = self.data().cursor(FOLLOWER).await?;
-        let start = cursor;
-        loop {
-            let changes = self.data().log_after(cursor, CHANGES_MAX).await?;
-            let Some((last, _)) = changes.last() else { break };
-            cursor = *last;
-            for (_, change) in &changes {
-                match change {
-                    Change::Swept { room, no } => Box::pin(self.sweep(room, *no)).await?,
-                    Change::GuestsOut { room } => Box::pin(self.send_guests_away(room)).await?,
-                    Change::Profile { user } => self.renew_profile(user).await?,
-                    Change::Deactivated { user } => {
-                        self.forget_delayed_of(user).await?;
-                        self.forget_notices_of(user).await?;
-                        self.leave_all(user).await?;
-                    }
-                    _ => {}
-                }
+        while let Some(mut lines) = self.follower().next(self.data()).await? {
+            for (pos, change) in &lines.changes {
+                self.follow_one(*pos, change).await?;
             }
-        }
-        if cursor != start {
-            self.data().store_cursor(FOLLOWER, cursor).await?;
+            if lines.changes.iter().any(|(_, change)| concerns_rooms(change)) {
+                lines.note();
+            }
+            self.follower().done(self.data(), lines).await?;
         }
         Ok(())
+    }
+
+    async fn follow_one(&self, pos: StreamPos, change: &Change) -> Result<(), RoomsError> {
+        match change {
+            Change::Swept { room, no } => Box::pin(self.sweep(room, *no)).await,
+            Change::GuestsOut { room } => Box::pin(self.send_guests_away(room)).await,
+            Change::Profile { user } => self.renew_profile(user).await,
+            Change::Membership { user, room, membership: Member::Join } => {
+                Box::pin(self.carry_over(user, room, pos)).await
+            }
+            Change::Deactivated { user } => {
+                self.forget_delayed_of(user).await?;
+                self.forget_notices_of(user).await?;
+                self.leave_all(user).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Say a person's name and avatar anew in all rooms they are in.
@@ -160,6 +126,7 @@ fn concerns_rooms(change: &Change) -> bool {
     matches!(
         change,
         Change::Profile { .. }
+            | Change::Membership { membership: Member::Join, .. }
             | Change::Deactivated { .. }
             | Change::Swept { .. }
             | Change::GuestsOut { .. }

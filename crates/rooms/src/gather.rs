@@ -95,18 +95,34 @@ impl Rooms {
             self.fill_gap(origin, room, rules, gap).await?;
         }
         let gathered: Vec<Pdu> = gathered.into_values().collect();
+        let reaches = absent.is_empty();
         for event in order::topological(&gathered) {
-            let mut standing = self.take_event(room, &event, Way::Live, None).await?;
+            let mut standing = self.take_gathered(room, &event, reaches).await?;
             if let Standing::Missing(Missing { prev, auth }) = &standing
                 && prev.is_empty()
                 && !auth.is_empty()
             {
                 self.gather_auth_events(origin, room, rules, &event).await?;
-                standing = self.take_event(room, &event, Way::Live, None).await?;
+                standing = self.take_gathered(room, &event, reaches).await?;
             }
             tracing::debug!(event = %event.event_id(), ?standing, "a missing event");
         }
         Ok(())
+    }
+
+    /// An event of those between. Where they reach what we have they are news, in their order.
+    /// Where they do not, they are history behind a gap: they get their places when it is filled,
+    /// and not at the end, behind what was said later.
+    async fn take_gathered(
+        &self,
+        room: &RoomId,
+        event: &Pdu,
+        reaches: bool,
+    ) -> Result<Standing, RoomsError> {
+        if reaches {
+            return self.take_event(room, event, Way::Live, None).await;
+        }
+        Box::pin(self.take_past(room, event)).await
     }
 
     /// Parents of the event and of what was gathered that nobody has.
@@ -161,7 +177,8 @@ impl Rooms {
                 return Ok(Vec::new());
             }
         };
-        let events = answer.events.into_iter().take(2 * ASKED_MAX as usize).collect();
+        let events: Vec<_> = answer.events.into_iter().take(2 * ASKED_MAX as usize).collect();
+        self.note_strangers(origin, room, &events).await?;
         Ok(self.check_events(room, events, rules).await.good)
     }
 

@@ -23,6 +23,7 @@ use crate::{
     hot::RoomHot,
     lane::Lane,
     outliers::{is_create, not_a_state},
+    partial::ServersSaid,
     remote_append::Way,
     rows::{Created, RoomListRow},
     verify::Checked,
@@ -41,6 +42,8 @@ pub(crate) struct Import {
     pub auth_chain: Vec<Box<RawValue>>,
     /// The join of one of our users.
     pub event: Box<RawValue>,
+    /// Most members were not told; these servers are said to be there.
+    pub partial: Option<ServersSaid>,
 }
 
 /// The same, checked.
@@ -50,6 +53,7 @@ struct Story {
     state: Vec<OwnedEventId>,
     create: Pdu,
     event: Pdu,
+    partial: Option<ServersSaid>,
 }
 
 impl Rooms {
@@ -73,12 +77,15 @@ impl Rooms {
             tracing::debug!(standing = ?missing, "a room was joined twice at once");
             return Ok(());
         }
+        let was_partial = self.is_partial(&import.room).await?;
+        if story.partial.is_some() {
+            self.partial_rooms().begin(&import.room);
+        }
         let mut batch = Appending::new(self, lane.room()?);
-        match Box::pin(batch.take_over(&story)).await {
+        let taken = match Box::pin(batch.take_over(&story)).await {
             Ok(()) => {
                 let write = batch.finish();
-                lane.commit(self.data(), write).await?;
-                Ok(())
+                lane.commit(self.data(), write).await.map(drop)
             }
             Err(error) => {
                 // A part of it may be durable.
@@ -86,7 +93,14 @@ impl Rooms {
                 lane.release().forget();
                 Err(error)
             }
+        };
+        match (&taken, story.partial.is_some()) {
+            (Ok(()), true) => self.resync_soon(&import.room),
+            (Ok(()), false) if was_partial => self.partial_rooms().forget(&import.room),
+            (Err(_), true) if !was_partial => self.partial_rooms().forget(&import.room),
+            _ => {}
         }
+        taken
     }
 
     async fn checked_story(&self, import: &Import) -> Result<Story, RoomsError> {
@@ -118,12 +132,14 @@ impl Rooms {
         if content.is_ok_and(|content| content.room_version != import.version) {
             return Err(not_a_state("the room has another version"));
         }
-        Ok(Story { rules, events, state: ids, create, event })
+        let partial = import.partial.clone();
+        Ok(Story { rules, events, state: ids, create, event, partial })
     }
 
     /// The lane of a room that need not be there yet.
     async fn lane_for_import(&self, import: &Import) -> Result<Lane, RoomsError> {
         let part = self.data().parts().room(&import.room);
+        self.know_partial().await?;
         let mut lane = self.lanes().enter(part).await;
         if lane.hot().is_none() {
             let hot = match self.data().get::<HeadRow>(part, &()).await? {
@@ -162,6 +178,8 @@ impl Appending<'_> {
     async fn take_over(&mut self, story: &Story) -> Result<(), RoomsError> {
         self.take_outliers(&story.events).await?;
         let before = self.told_state(&story.state).await?;
+        let kin = self.kin_of(&story.event).await?;
+        let before = self.believed(&story.event, &kin, before).await?;
         self.may_enter(story, before).await?;
         self.commit_piece().await?;
         self.enter(story, before).await
@@ -198,6 +216,10 @@ impl Appending<'_> {
             state: stored.state_after,
         }];
         self.follow_difference(was, stored.state_after).await?;
+        match &story.partial {
+            Some(servers) => self.begin_partial(no, servers).await?,
+            None => self.never_partial().await?,
+        }
         let absent = self.without_place(pdu.prev_events()).await?;
         let place = self.next_place(&absent);
         stored.place = Some(place);

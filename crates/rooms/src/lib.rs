@@ -14,7 +14,9 @@ mod acl;
 mod aliases;
 mod append;
 mod backfill;
+mod carry;
 mod create;
+mod creators;
 mod delayed;
 mod directory;
 mod error;
@@ -31,12 +33,15 @@ mod load;
 mod member_event;
 mod member_rows;
 mod membership;
+mod mixed;
 mod mutual;
 mod notices;
 mod outliers;
+mod partial;
 mod profiles;
 mod read;
 mod receipts;
+mod recommend;
 mod redact;
 mod relates;
 mod relations;
@@ -68,7 +73,7 @@ mod verify;
 use std::sync::{Arc, atomic::AtomicU64};
 
 use blaupause_accounts::Accounts;
-use blaupause_data::Data;
+use blaupause_data::{Data, Follower};
 use blaupause_federation::Federation;
 
 pub use aliases::ResolvedAlias;
@@ -78,12 +83,14 @@ pub use directory::{DirectoryPage, DirectoryQuery, Network};
 pub use error::RoomsError;
 pub use membership::{ChangeMembership, MembershipAction};
 pub use mutual::MutualRooms;
+pub use partial::Wholeness;
 pub use notices::{Notice, NoticeSettings};
 pub use read::{
     Context, ContextQuery, EventInRoom, InitialSync, JoinedMember, MembersQuery, Messages,
     MessagesQuery, Reader, RoomAccess, Summary, filter,
 };
 pub use receipts::{NewReceipt, ReadUpTo, ReceiptContent, ReceiptEntry};
+pub use recommend::Unasked;
 pub use redact::Redact;
 pub use relations::{Relations, RelationsQuery, Threads, ThreadsQuery};
 pub use remote::Invited;
@@ -112,6 +119,7 @@ struct Inner {
     lanes: lane::Lanes,
     typing: typing::Typing,
     inbox: intake::Inbox,
+    follower: Follower,
     key_numbers: read::KeyNumbers,
     families: read::Families,
     summaries: summary::SummaryCache,
@@ -120,7 +128,13 @@ struct Inner {
     clockwork: delayed::Clockwork,
     /// Rooms that somebody is about to come into through other servers.
     flights: remote::Flights,
+    farewells: remote::Farewells,
+    strangers: mixed::ToldStrangers,
+    /// What policy servers said.
+    words: recommend::Words,
     sticky: sticky::StickyRooms,
+    partial: partial::PartialRooms,
+    early_receipts: hear::EarlyReceipts,
     /// For whoever looks whether there is a room for notices, and makes one.
     notice_turn: tokio::sync::Mutex<()>,
     /// When a room was last created, in milliseconds since the Unix epoch.
@@ -141,6 +155,7 @@ impl Rooms {
             lanes,
             typing,
             inbox: intake::Inbox::default(),
+            follower: Follower::new(follow::FOLLOWER),
             key_numbers: read::KeyNumbers::default(),
             families: read::Families::default(),
             summaries: summary::SummaryCache::default(),
@@ -148,17 +163,27 @@ impl Rooms {
             joined: joined::JoinedCache::default(),
             clockwork: delayed::Clockwork::default(),
             flights: remote::Flights::default(),
+            farewells: remote::Farewells::default(),
+            strangers: mixed::ToldStrangers::default(),
+            words: recommend::Words::default(),
             sticky: sticky::StickyRooms::default(),
+            partial: partial::PartialRooms::default(),
+            early_receipts: hear::EarlyReceipts::default(),
             notice_turn: tokio::sync::Mutex::default(),
             last_creation: AtomicU64::new(0),
         }));
         let weak = Arc::downgrade(&rooms.0);
         let parts = rooms.data().parts();
-        rooms.data().feed().follow(Box::new(move |_, changes| {
+        rooms.data().feed().follow(Box::new(move |pos, changes| {
             let Some(inner) = weak.upgrade() else { return };
+            inner.partial.note(pos, changes);
             for change in changes.iter() {
                 inner.summaries.forget_changed(parts, change);
                 inner.joined.forget_changed(change);
+            }
+            for room in inner.early_receipts.touched(changes) {
+                let rooms = Self(Arc::clone(&inner));
+                inner.data.env().spawn(async move { rooms.look_again_for_receipts(&room).await });
             }
         }));
         rooms
@@ -186,6 +211,10 @@ impl Rooms {
         &self.0.lanes
     }
 
+    pub(crate) fn follower(&self) -> &Follower {
+        &self.0.follower
+    }
+
     pub(crate) fn inbox(&self) -> &intake::Inbox {
         &self.0.inbox
     }
@@ -206,12 +235,32 @@ impl Rooms {
         &self.0.joined
     }
 
+    pub(crate) fn farewells(&self) -> &remote::Farewells {
+        &self.0.farewells
+    }
+
     pub(crate) fn flights(&self) -> &remote::Flights {
         &self.0.flights
     }
 
+    pub(crate) fn words(&self) -> &recommend::Words {
+        &self.0.words
+    }
+
+    pub(crate) fn strangers(&self) -> &mixed::ToldStrangers {
+        &self.0.strangers
+    }
+
     pub(crate) fn clockwork(&self) -> &delayed::Clockwork {
         &self.0.clockwork
+    }
+
+    pub(crate) fn early_receipts(&self) -> &hear::EarlyReceipts {
+        &self.0.early_receipts
+    }
+
+    pub(crate) fn partial_rooms(&self) -> &partial::PartialRooms {
+        &self.0.partial
     }
 
     pub(crate) fn sticky_memory(&self) -> &sticky::StickyRooms {

@@ -161,6 +161,7 @@ impl Rooms {
     /// Wait for one's turn in a room and know its head.
     pub(crate) async fn lane(&self, room: &RoomId) -> Result<Lane, RoomsError> {
         let part = self.data().parts().room(room);
+        self.know_partial().await?;
         let mut lane = self.lanes().enter(part).await;
         if lane.hot().is_none() {
             let head = self.data().get::<HeadRow>(part, &()).await?;

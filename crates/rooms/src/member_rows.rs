@@ -5,7 +5,7 @@ use blaupause_data::{
     rows::{MemberRow, RoomHead, RoomMember, RoomServerRow, UserRoom, UserRoomRow},
 };
 use blaupause_graph::{EventNo, Pdu};
-use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
+use ruma::{OwnedUserId, ServerName, UserId, events::room::member::MembershipState};
 use serde::Deserialize;
 
 use crate::{RoomsError, append::Appending};
@@ -162,7 +162,16 @@ impl Appending<'_> {
         if was_joined == is_joined {
             return Ok(());
         }
-        let server = user_id.server_name().to_owned();
+        self.add_to_server(user_id.server_name(), if is_joined { 1 } else { -1 }).await
+    }
+
+    /// Count somebody of a server in (1) or out (-1).
+    pub(crate) async fn add_to_server(
+        &mut self,
+        server: &ServerName,
+        change: i64,
+    ) -> Result<(), RoomsError> {
+        let server = server.to_owned();
         let (part, is_new) = (self.part(), self.hot.version == 0);
         let known = self.hot.servers.get(&server).copied();
         let count = match (self.servers.get(&server), known) {
@@ -176,8 +185,7 @@ impl Appending<'_> {
             }
         };
         let (was, now) = count;
-        let now = if is_joined { now + 1 } else { now.saturating_sub(1) };
-        self.servers.insert(server, (was, now));
+        self.servers.insert(server, (was, now.saturating_add_signed(change)));
         Ok(())
     }
 

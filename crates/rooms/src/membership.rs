@@ -47,7 +47,13 @@ pub struct ChangeMembership {
     pub is_direct: bool,
     /// Servers through which a room can be reached that this server is not in.
     pub via: Vec<OwnedServerName>,
+    /// What else the member event of a join says; what the server says goes first.
+    pub more_content: Map<String, Value>,
 }
+
+/// What only the server may say in a member event.
+const SERVERS_CONTENT: [&str; 4] =
+    ["membership", "third_party_invite", "join_authorised_via_users_server", "reason"];
 
 impl MembershipAction {
     fn membership(self) -> Member {
@@ -57,6 +63,14 @@ impl MembershipAction {
             Self::Knock => Member::Knock,
             Self::Invite => Member::Invite,
             Self::Ban => Member::Ban,
+        }
+    }
+
+    /// Whether what another member is, or what one was before, has to be known.
+    fn concerns_others(self) -> bool {
+        match self {
+            Self::Join | Self::Leave => false,
+            Self::Knock | Self::Invite | Self::Kick | Self::Ban | Self::Unban => true,
         }
     }
 
@@ -100,6 +114,7 @@ impl ChangeMembership {
         let redact_events = false;
         let (reason, via) = (None, Vec::new());
         Self {
+            more_content: Map::new(),
             room,
             sender,
             target,
@@ -130,6 +145,9 @@ impl Rooms {
     /// [`RoomsError::InviteBlocked`], [`RoomsError::Refused`] by the rules of the room,
     /// [`RoomsError::Federation`] if another server was of no use.
     pub async fn change_membership(&self, change: &ChangeMembership) -> Result<(), RoomsError> {
+        if change.action.concerns_others() {
+            self.whole(&change.room).await?;
+        }
         if self.needs_others(change).await? {
             return self.change_with_others(change).await;
         }
@@ -145,6 +163,11 @@ impl Rooms {
     /// Change a membership in a room that this server is in.
     pub(crate) async fn change_here(&self, change: &ChangeMembership) -> Result<(), RoomsError> {
         let mut content = self.member_content(change).await?;
+        for (name, value) in &change.more_content {
+            if !content.contains_key(name) && !SERVERS_CONTENT.contains(&&**name) {
+                content.insert(name.clone(), value.clone());
+            }
+        }
         if let Some(reason) = &change.reason {
             content.insert("reason".to_owned(), json!(reason));
         }
@@ -256,6 +279,9 @@ impl Rooms {
                 add_profile(&mut given, &self.profile(&target).await?);
             }
             _ => {}
+        }
+        if target != request.sender {
+            self.whole(&request.room).await?;
         }
         // What is known of a room that others are in and we are not may be long past.
         if self.is_outside(&request.room).await? {

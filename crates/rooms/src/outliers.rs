@@ -28,6 +28,8 @@ const STEP_ROWS: usize = 2_000;
 
 /// Of so many events of a told state one may be absent: malformed, or wrongly signed.
 const ABSENT_SHARE: usize = 20;
+/// And so many in any case.
+const ABSENT_FEW: usize = 2;
 
 /// What is known of events by their ids.
 #[derive(Default)]
@@ -188,8 +190,13 @@ impl Appending<'_> {
         let create = (StateEventType::RoomCreate, String::new());
         self.look_up(std::slice::from_ref(&create)).await?;
         let ours = self.view().known(&create).and_then(|known| known.event.as_ref()).cloned();
-        // What cannot be had may be what the room's order rests on.
-        if numbers.len() + ids.len() / ABSENT_SHARE < ids.len() {
+        // What cannot be had may be what the room's order rests on. Of a small room, too, an event
+        // or two may be such that nobody can verify them: the room is of use without.
+        let absent = ids.len().saturating_sub(numbers.len());
+        let levels = (StateEventType::RoomPowerLevels, String::new());
+        if absent > ABSENT_FEW.max(ids.len() / ABSENT_SHARE)
+            || (absent > 0 && !state.contains_key(&levels))
+        {
             return Err(not_a_state("too much of it cannot be had"));
         }
         match (state.get(&create), ours) {

@@ -8,12 +8,14 @@
 mod access;
 mod bundle;
 mod context;
+mod elsewhere;
 mod event;
 pub mod filter;
 mod initial;
 mod members;
 mod messages;
 mod names;
+mod partial;
 mod serialize;
 mod state;
 mod summary;

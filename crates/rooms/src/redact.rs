@@ -85,8 +85,7 @@ impl Rooms {
             match self.try_redact(&request).await {
                 Ok(Attempt::Done(event)) => return Ok(event),
                 Ok(Attempt::UnderWay) => self.everything_durable(&request.room).await?,
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error),
+                Err(error) => self.before_next_try(error).await?,
             }
         }
         Err(busy())
@@ -212,7 +211,8 @@ impl Appending<'_> {
         pdu: &Pdu,
         by: EventNo,
     ) -> Result<(), RoomsError> {
-        if target.stored.redacted_by.is_some() {
+        // A redaction that came by another way (`push_signed`) may have done it in this batch.
+        if target.stored.redacted_by.is_some() || !self.emptied.insert(target.no) {
             return Ok(());
         }
         let (part, no) = (self.part(), target.no);

@@ -8,6 +8,8 @@
 
 mod alias;
 mod decline;
+mod ending;
+mod farewell;
 mod flights;
 mod handshake;
 mod invite;
@@ -24,9 +26,10 @@ mod via;
 use std::time::Duration;
 
 use blaupause_federation::CallLimits;
-use ruma::RoomId;
+use ruma::{RoomId, UserId};
 
 pub(crate) use alias::ALIAS_SERVERS_MAX;
+pub(crate) use farewell::Farewells;
 pub(crate) use flights::Flights;
 pub use invited::Invited;
 
@@ -57,7 +60,8 @@ impl Rooms {
     /// Whether a change needs another server's help.
     pub(crate) async fn needs_others(&self, change: &ChangeMembership) -> Result<bool, RoomsError> {
         match change.action {
-            MembershipAction::Join | MembershipAction::Knock | MembershipAction::Leave => {
+            MembershipAction::Join => self.must_be_let_in(&change.room, &change.target).await,
+            MembershipAction::Knock | MembershipAction::Leave => {
                 self.is_outside(&change.room).await
             }
             MembershipAction::Invite => Ok(!self.data().is_local(&change.target)),
@@ -85,10 +89,24 @@ impl Rooms {
         work.await.unwrap_or_else(|_| Err(busy()))
     }
 
+    /// Whether another server has to say if somebody may come in: this one is not in the room, or
+    /// does not know yet who is, and who is banned.
+    async fn must_be_let_in(&self, room: &RoomId, user: &UserId) -> Result<bool, RoomsError> {
+        if self.is_partial(room).await? {
+            self.must_not_be_banned(user, room).await?;
+            return Ok(!self.is_joined(user, room).await?);
+        }
+        self.is_outside(room).await
+    }
+
     /// Join or knock. One at a time in each room: who comes second finds the room already here.
     async fn come_in(&self, change: &ChangeMembership) -> Result<(), RoomsError> {
         let _turn = self.flights().enter(&change.room).await;
-        if !self.is_outside(&change.room).await? {
+        let is_outside = match change.action {
+            MembershipAction::Join => self.must_be_let_in(&change.room, &change.target).await?,
+            _ => self.is_outside(&change.room).await?,
+        };
+        if !is_outside {
             return self.change_here(change).await;
         }
         match change.action {

@@ -1,20 +1,22 @@
 //! Events of other servers join a room (server-server API, "Checks performed on receipt of a
 //! PDU", steps 4 to 6; the first three made a [`Pdu`] of it).
 //!
-//! One event is one batch. It is judged by its own auth events, by the state before it, and by the
-//! current state; by that it becomes part of the timeline, or is stored and never shown. What
-//! follows from it for the current state may be more than the event itself: several branches are
-//! merged, and then keys change that it never named.
+//! One event is one batch, or several that go on where the room is ([`many`]). It is judged by its
+//! own auth events, by the state before it, and by the current state; by that it becomes part of
+//! the timeline, or is stored and never shown. What follows from it for the current state may be
+//! more than the event itself: several branches are merged, and then keys change that it never
+//! named.
 
 mod difference;
 mod effects;
 mod judge;
 mod kin;
 mod late;
+mod many;
 mod merge;
 mod once;
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use blaupause_data::{
     Change,
@@ -23,11 +25,12 @@ use blaupause_data::{
 use blaupause_graph::{EventNo, Pdu, StateRoot, order};
 
 pub(crate) use kin::{Kin, Missing, Parent, has_standing};
+pub(crate) use many::Together;
 pub(crate) use once::InboxKey;
 
 use ruma::events::StateEventType;
 
-use crate::{RoomsError, append::Appending, hot::Known, outliers::is_create};
+use crate::{RoomsError, append::Appending, hot::Known, outliers::is_create, recommend::Advice};
 use judge::Verdict;
 
 /// Tips of a room. An event that would be one more is shown, but is no tip; whoever writes next
@@ -64,8 +67,19 @@ impl Appending<'_> {
     /// Let an event whose signatures are checked join the room.
     pub(crate) async fn take(&mut self, pdu: &Pdu, way: Way) -> Result<Standing, RoomsError> {
         let kin = self.kin_of(pdu).await?;
-        if kin.has_standing() || self.is_the_beginning(pdu).await? {
+        self.take_as(pdu, way, kin).await
+    }
+
+    /// As [`Appending::take`], with what is known of its relatives.
+    async fn take_as(&mut self, pdu: &Pdu, way: Way, kin: Kin) -> Result<Standing, RoomsError> {
+        if kin.has_standing() {
             return Ok(Standing::Known);
+        }
+        if self.is_the_beginning(pdu).await? {
+            // It came with a told state. What another server says after it can be judged from now.
+            let (no, stored) = self.stand(pdu, &kin, StateRoot::EMPTY).await?;
+            self.write_standing(no, &stored, &kin);
+            return Ok(Standing::Aside);
         }
         if let Some(missing) = kin.missing(way) {
             return Ok(Standing::Missing(missing));
@@ -77,7 +91,20 @@ impl Appending<'_> {
             }
             Way::Aside(told) => told,
         };
+        // Otherwise the state is told as a whole, and believed as it is.
+        let is_after_parents = kin.missing(Way::Live).is_none();
+        let before =
+            if is_after_parents { self.believed(pdu, &kin, before).await? } else { before };
         let verdict = self.judge(pdu, &kin, before).await?;
+        let advice = match (&verdict, way) {
+            (Verdict::Allowed, Way::Live) => self.advice(pdu).await?,
+            _ => Advice::Take(Cow::Borrowed(pdu)),
+        };
+        let (verdict, pdu) = match advice {
+            Advice::Take(pdu) => (verdict, pdu),
+            Advice::Leave(why) => (Verdict::SoftFailed(why), Cow::Borrowed(pdu)),
+        };
+        let pdu = &*pdu;
         match (verdict, way) {
             (Verdict::Rejected(why), _) => {
                 self.set_aside(pdu, &kin, before, true).await?;
@@ -194,6 +221,10 @@ impl Appending<'_> {
     /// The event as it stands from now on, and that it stands.
     pub(crate) fn write_standing(&mut self, no: EventNo, stored: &StoredEvent, kin: &Kin) {
         self.write_event(no, stored);
+        self.together.note(no, stored);
+        if kin.missing(Way::Live).is_none() && !kin.has_standing() {
+            self.note_partial(no);
+        }
         if kin.known.is_some() {
             // It was read before, as part of another server's state.
             self.write.change(&Change::Redacted { room: self.head.room_id.clone(), no });
@@ -210,7 +241,7 @@ impl Appending<'_> {
     }
 
     /// The room's tips with a new one, without those that it follows.
-    async fn add_tip(
+    pub(crate) async fn add_tip(
         &mut self,
         pdu: &Pdu,
         no: EventNo,

@@ -294,6 +294,46 @@ row! {
 }
 
 row! {
+    /// Strangers that are in a room as other servers tell, and whose events are not taken.
+    pub ToldStrangerRow: Mem b't' Plain, OwnedUserId => ToldStranger
+}
+
+/// See [`ToldStrangerRow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldStranger {
+    /// Depth of the event that says so.
+    pub depth: u64,
+    pub is_joined: bool,
+}
+
+row! {
+    /// Rooms that were joined without being told their members, also those of which they are known
+    /// by now: then the row's position is that from which on. The partition is
+    /// [`blaupause_data::DIRECTORY`].
+    pub PartialRoomRow: Idx b'P' Stamped, OwnedRoomId => PartialRoom
+}
+
+/// See [`PartialRoomRow`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartialRoom {
+    /// The members are known now.
+    pub is_whole: bool,
+    /// The event with which we came: the state before it is what has to be known.
+    pub join: EventNo,
+    /// The server that let us in.
+    pub via: OwnedServerName,
+    /// Servers that it said are in the room. Until the members are known each counts as one who is
+    /// joined.
+    pub servers: Vec<OwnedServerName>,
+}
+
+row! {
+    /// Events that were judged while a room's members were not known, in that order: position of
+    /// the batch, index in it.
+    pub PartialEventRow: Seq b'P' Plain, (StreamPos, u16) => EventNo
+}
+
+row! {
     /// Events that relate to an event which is not here yet, or redact it: hash of its id
     /// ([`blaupause_data::Parts::hash16`]), number of the event that points at it.
     pub LateRow: Idx b'W' Plain, ([u8; 16], EventNo) => ()
@@ -302,6 +342,24 @@ row! {
 row! {
     /// Where an invitation or knock of a local user comes from whose room this server is not in.
     pub OutsideRow: Mem b'o' Plain, Part => Outside
+}
+
+row! {
+    /// Leaves of rooms that this server is not in, of which no other has heard yet.
+    pub UntoldLeaveRow: Idx b'f' Plain, (OwnedUserId, OwnedRoomId) => UntoldLeave
+}
+
+/// See [`UntoldLeaveRow`]. Times are milliseconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UntoldLeave {
+    /// JSON object.
+    pub content: String,
+    /// Who may know the room.
+    pub servers: Vec<OwnedServerName>,
+    pub since_ms: u64,
+    /// When they are asked again, and how often they were.
+    pub next_ms: u64,
+    pub tries: u32,
 }
 
 /// See [`OutsideRow`].

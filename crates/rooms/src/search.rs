@@ -116,12 +116,15 @@ impl Rooms {
         let count = hits.len();
         let page = hits.into_iter().skip(skip).take(end - skip);
         let (results, state) = self.told(page.collect(), query).await?;
+        let has_hits = !results.is_empty();
         Ok(SearchResults {
             count,
             highlights: words,
             results,
             state,
-            next_batch: (end < count).then(|| format!("r{end}")),
+            // A page with hits names the next one, though that may be empty: so clients know of other
+            // servers, and the last page is the one without hits.
+            next_batch: has_hits.then(|| format!("r{end}")),
         })
     }
 

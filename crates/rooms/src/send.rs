@@ -93,8 +93,7 @@ impl Rooms {
             match self.try_send(&request).await {
                 Ok(Attempt::Done(event)) => return Ok(event),
                 Ok(Attempt::UnderWay) => self.everything_durable(&request.room).await?,
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error),
+                Err(error) => self.before_next_try(error).await?,
             }
         }
         Err(busy())
@@ -179,6 +178,9 @@ impl Rooms {
                 let mut lane = self.lane(&request.room).await?;
                 let hot = lane.room()?;
                 let mut batch = Appending::new(self, hot);
+                if request.kind == StateEventType::RoomPowerLevels {
+                    batch.must_not_name_creators(&request.content).await?;
+                }
                 let draft = self.state_draft(&request);
                 if let Some(same) = batch.says_already(&draft).await? {
                     return Ok(same.event_id().to_owned());
@@ -231,7 +233,7 @@ impl Rooms {
     ) -> Result<T, RoomsError> {
         for _ in 0..ATTEMPTS_MAX {
             match action().await {
-                Err(error) if error.is_conflict() => {}
+                Err(error) => self.before_next_try(error).await?,
                 done => return done,
             }
         }

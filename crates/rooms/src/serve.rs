@@ -12,6 +12,7 @@ mod moment;
 mod sight;
 mod space;
 mod state;
+mod thin;
 
 use std::sync::Arc;
 

@@ -16,6 +16,13 @@ pub struct Settings {
     pub notices: Option<NoticeSettings>,
     /// How long messages are kept; `None`: for ever.
     pub retention: Option<Retention>,
+    /// Whether rooms of other servers are joined before their members are known. That needs
+    /// [`crate::Rooms::run_resync`], so that it is off where nobody says that it is on.
+    pub faster_joins: bool,
+    /// Whether other servers hear who is online, and are believed.
+    pub presence_over_federation: bool,
+    /// Whether other servers may read which rooms are published.
+    pub directory_over_federation: bool,
 }
 
 impl Default for Settings {
@@ -25,6 +32,9 @@ impl Default for Settings {
             delayed: Some(DelayLimits::default()),
             notices: None,
             retention: None,
+            faster_joins: false,
+            presence_over_federation: false,
+            directory_over_federation: false,
         }
     }
 }

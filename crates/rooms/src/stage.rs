@@ -61,11 +61,14 @@ impl Rooms {
                 (true, false) => Some("the room does not admit your server"),
                 (true, true) => None,
             };
+            if refusal.is_none() {
+                self.note_strangers(origin, &room, &events).await?;
+            }
             let mut arrived = Vec::new();
             for raw in events {
                 let Ok(event) = Unverified::parse(&raw, &rules) else { continue };
                 let event_id = event.event_id().to_owned();
-                let denied = self.federation().permits(event.sender().server_name()).err();
+                let denied = self.federation().hears(event.sender().server_name()).err();
                 let answer = match (refusal, denied) {
                     (Some(why), _) => Err(why.to_owned()),
                     (None, Some(denied)) => Err(denied.to_string()),

@@ -1,7 +1,10 @@
 //! The view of a room for those who are not in it (client-server API, "Stripped state").
 
 use blaupause_graph::Pdu;
-use ruma::events::StateEventType;
+use ruma::{
+    EventId, MilliSecondsSinceUnixEpoch,
+    events::{StateEventType, TimelineEventType},
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -29,6 +32,15 @@ struct Stripped<'a> {
     state_key: &'a str,
     #[serde(rename = "type")]
     kind: String,
+    #[serde(flatten)]
+    of_create: Option<OfCreate<'a>>,
+}
+
+/// What comes with a create event beyond the rest: clients recognise the room by it (MSC4311).
+#[derive(Serialize)]
+struct OfCreate<'a> {
+    event_id: &'a EventId,
+    origin_server_ts: MilliSecondsSinceUnixEpoch,
 }
 
 /// An event as stripped state, JSON.
@@ -38,6 +50,10 @@ pub(crate) fn strip(pdu: &Pdu) -> String {
         sender: pdu.sender().as_str(),
         state_key: pdu.state_key().unwrap_or_default(),
         kind: pdu.kind().to_string(),
+        of_create: (*pdu.kind() == TimelineEventType::RoomCreate).then(|| OfCreate {
+            event_id: pdu.event_id(),
+            origin_server_ts: pdu.origin_server_ts(),
+        }),
     };
     serde_json::to_string(&stripped).expect("an event is JSON")
 }

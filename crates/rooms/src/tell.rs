@@ -108,7 +108,11 @@ impl Rooms {
             }
         }));
         let (passing, wake, data) = (Arc::clone(&noted), Arc::clone(&news), self.data().clone());
+        let tells_presence = self.settings().presence_over_federation;
         self.data().feed().follow_passing(Box::new(move |passed| {
+            if matches!(passed, Passing::Presence { .. }) && !tells_presence {
+                return;
+            }
             if passing.lock().passing(&data, passed) {
                 wake.notify_one();
             }

@@ -9,4 +9,5 @@ mod inbox;
 mod large;
 mod late;
 mod network;
+mod partial;
 mod world;

@@ -69,7 +69,7 @@ pub(crate) fn state(
     // Most state is of types that nobody here knows, and can be large.
     let texts: &[&str] = match kind {
         StateEventType::RoomCreate => {
-            return Err(RoomsError::Forbidden("a room is created once"));
+            return Err(RoomsError::Invalid("a room is created once"));
         }
         StateEventType::RoomName => &["name"],
         StateEventType::RoomTopic => &["topic"],

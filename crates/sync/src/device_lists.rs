@@ -47,8 +47,9 @@ impl Sync {
             .filter(|room| matches!(room.membership, Member::Leave | Member::Ban))
             .filter(|room| room.was_joined)
             .filter(is_new);
-        let (devices, came, moves, went) = tokio::join!(
+        let (devices, signed, came, moves, went) = tokio::join!(
             self.changed_devices(since, span.until, news),
+            self.signed_keys(user, since, span.until, news),
             self.data().joined_members_of(&entered),
             try_together(stayed.map(|room| self.others_moves(user, &room.room_id, span))),
             try_together(gone.map(|room| self.left_behind(user, room, since))),
@@ -79,8 +80,16 @@ impl Sync {
                 }
             }
         }
-        certain.remove(user);
+        // Who came into a room with others is told of themselves, too: their other devices have a
+        // reason to look.
+        if certain.len() == 1 {
+            certain.remove(user);
+        }
         answer.changed.extend(certain);
+        // Whether they share a room or not: the user's other devices trust them from now on.
+        let signed = signed?;
+        answer.left.retain(|other| !signed.contains(other));
+        answer.changed.extend(signed);
         Ok(answer)
     }
 
@@ -93,6 +102,20 @@ impl Sync {
         Ok(match news.devices() {
             Some(devices) => devices.clone(),
             None => self.e2ee().devices_changed(since, until).await?,
+        })
+    }
+
+    /// Whose keys look different to the user, because they signed them.
+    async fn signed_keys(
+        &self,
+        user: &UserId,
+        since: StreamPos,
+        until: StreamPos,
+        news: &News,
+    ) -> Result<BTreeSet<OwnedUserId>, SyncError> {
+        Ok(match news.signed() {
+            Some(signed) => signed.clone(),
+            None => self.e2ee().signed_by(user, since, until).await?,
         })
     }
 

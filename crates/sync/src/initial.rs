@@ -66,7 +66,7 @@ impl Sync {
         Ok(InitialSync {
             end: self.token_at(&view.span).to_string(),
             rooms,
-            presence: self.everybodys_presence(reader, &view),
+            presence: self.everybodys_presence(reader, &view).await?,
             account_data,
         })
     }
@@ -114,16 +114,18 @@ impl Sync {
     }
 
     /// The presence of everybody who is connected and shares a room with the reader, and theirs.
-    fn everybodys_presence(&self, reader: &Reader, view: &View) -> Vec<Raw<PresenceEvent>> {
+    async fn everybodys_presence(
+        &self,
+        reader: &Reader,
+        view: &View,
+    ) -> Result<Vec<Raw<PresenceEvent>>, SyncError> {
         let presence = self.accounts().presence();
         if !presence.is_enabled() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let mut connected = self.notifier().connected_in(&view.joined());
-        connected.insert(reader.user.clone());
-        let users = self.passing().presence_among(connected);
+        let users = Box::pin(self.present(&reader.user, &view.joined())).await?;
         let events = users.iter().filter_map(|user| presence.event(user));
-        events.filter_map(|event| Raw::new(&event).ok()).collect()
+        Ok(events.filter_map(|event| Raw::new(&event).ok()).collect())
     }
 }
 

@@ -18,6 +18,7 @@ mod lazy;
 mod notifier;
 mod own;
 mod passing;
+mod presence;
 mod shape;
 mod sliding;
 mod span;

@@ -76,6 +76,7 @@ struct Known {
     global_account_data: bool,
     one_time_keys: bool,
     devices: BTreeSet<OwnedUserId>,
+    signed: BTreeSet<OwnedUserId>,
 }
 
 impl News {
@@ -112,6 +113,11 @@ impl News {
         self.0.as_ref().map(|known| &known.devices)
     }
 
+    /// Users whose keys the user signed, as only they see; `None` if that has to be read.
+    pub(crate) fn signed(&self) -> Option<&BTreeSet<OwnedUserId>> {
+        self.0.as_ref().map(|known| &known.signed)
+    }
+
     /// What is known, if it covers everything after a position.
     fn known_after(&self, since: Option<StreamPos>) -> Option<&Known> {
         self.0.as_ref().filter(|known| since.is_some_and(|since| since >= known.since))
@@ -121,7 +127,7 @@ impl News {
 impl Known {
     fn note(&mut self, user: &UserId, device: Option<&DeviceId>, change: &Change) {
         match change {
-            Change::Event { room, .. } => drop(self.rooms.insert(room.clone())),
+            Change::Event { room, .. } | Change::StateWhole { room, .. } => drop(self.rooms.insert(room.clone())),
             Change::Receipt { room, user: of } => {
                 self.rooms.insert(room.clone());
                 self.receipts.insert(room.clone());
@@ -147,6 +153,9 @@ impl Known {
                 self.one_time_keys |= device == Some(&**at);
             }
             Change::Devices { user } => drop(self.devices.insert(user.clone())),
+            Change::Signed { signer, of } if signer == user => {
+                self.signed.insert(of.clone());
+            }
             _ => {}
         }
     }

@@ -10,7 +10,10 @@ use std::{sync::Arc, time::Duration};
 
 use ruma::{
     OwnedDeviceId, OwnedUserId,
-    api::client::{filter::FilterDefinition, sync::sync_events::v3},
+    api::client::{
+        filter::{FilterDefinition, LazyLoadOptions},
+        sync::sync_events::v3,
+    },
     presence::PresenceState,
 };
 
@@ -31,6 +34,18 @@ pub struct SyncRequest {
     pub set_presence: PresenceState,
     pub timeout: Duration,
     pub use_state_after: bool,
+}
+
+impl SyncRequest {
+    /// Whether members are told only as the timeline shows them, and if so whether again and again.
+    fn lazy(&self) -> Option<bool> {
+        match self.filter.room.state.lazy_load_options {
+            LazyLoadOptions::Enabled { include_redundant_members } => {
+                Some(include_redundant_members)
+            }
+            LazyLoadOptions::Disabled => None,
+        }
+    }
 }
 
 impl Sync {

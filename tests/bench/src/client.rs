@@ -9,10 +9,11 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// A client of its own: one connection, at most one token.
+/// A client of its own, or another server: one connection.
 pub struct Client {
     authority: String,
-    token: Option<String>,
+    /// The header of that name.
+    pub authorization: Option<String>,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
@@ -21,11 +22,11 @@ impl Client {
     pub fn new(url: &Uri) -> Self {
         let host = url.host().unwrap_or("127.0.0.1");
         let authority = format!("{host}:{}", url.port_u16().unwrap_or(80));
-        Self { authority, token: None, connection: None }
+        Self { authority, authorization: None, connection: None }
     }
 
     pub fn with_token(url: &Uri, token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..Self::new(url) }
+        Self { authorization: Some(format!("Bearer {token}")), ..Self::new(url) }
     }
 
     /// Ask for something that must succeed; gives the body.
@@ -76,8 +77,8 @@ impl Client {
             .method(&method)
             .uri(path)
             .header(header::HOST, self.authority.as_str());
-        if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
         }
         let content = match body {
             Some(body) => {

@@ -10,6 +10,7 @@
 
 mod client;
 mod numbers;
+mod peer;
 mod people;
 mod report;
 mod scenario;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 
-use crate::{report::Report, target::Target};
+use crate::{peer::Authority, report::Report, target::Target};
 
 /// Measure a homeserver. Without options: everything, against a server of its own on a fresh
 /// folder, with durable acknowledgement.
@@ -87,6 +88,34 @@ pub struct Wanted {
     /// Searches for each word.
     #[arg(long, default_value_t = 50)]
     searches: usize,
+    /// Members of the room of another server that is joined.
+    #[arg(long, default_value_t = 10_000)]
+    join_members: usize,
+    /// Members of the one with a long history.
+    #[arg(long, default_value_t = 1_000)]
+    history_members: usize,
+    /// Messages of that history.
+    #[arg(long, default_value_t = 50_000)]
+    history_messages: usize,
+    /// Servers that a room's messages go to.
+    #[arg(long, default_value_t = 60)]
+    servers: usize,
+    /// Messages sent into it.
+    #[arg(long, default_value_t = 500)]
+    fan_out_messages: usize,
+    /// Events that another server sends at once, after an absence.
+    #[arg(long, default_value_t = 100_000)]
+    backlog: usize,
+    /// Rooms they are in.
+    #[arg(long, default_value_t = 10)]
+    backlog_rooms: usize,
+    /// With --url: the server's name, for scenarios with other servers.
+    #[arg(long, requires = "url")]
+    server_name: Option<String>,
+    /// For scenarios with other servers: a folder with ca.pem, localhost.pem and localhost.key;
+    /// they are made if they are not there. A server that runs already must believe them.
+    #[arg(long)]
+    authority: Option<PathBuf>,
     /// The JSON file. Default: bench.json beside this program.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -123,10 +152,18 @@ enum Scenario {
     ManyRooms,
     /// A rare and a frequent word in many messages.
     Search,
+    /// Rooms of another server are joined: one with many members, one with a long history.
+    Join,
+    /// A room with people of many servers: each message goes to all of them.
+    FanOut,
+    /// Another server sends everything that was said during an absence.
+    Backlog,
+    /// Two servers, from a send on one to the /sync of the other.
+    Between,
 }
 
 impl Scenario {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 11] = [
         Self::Register,
         Self::Messages,
         Self::FirstSync,
@@ -134,7 +171,16 @@ impl Scenario {
         Self::Pushes,
         Self::ManyRooms,
         Self::Search,
+        Self::Join,
+        Self::FanOut,
+        Self::Backlog,
+        Self::Between,
     ];
+
+    /// Whether other servers take part.
+    const fn is_federated(self) -> bool {
+        matches!(self, Self::Join | Self::FanOut | Self::Backlog | Self::Between)
+    }
 }
 
 fn main() -> Result<()> {
@@ -152,7 +198,12 @@ async fn run(wanted: &Wanted) -> Result<()> {
     for scenario in scenarios {
         // A fresh server each: what one leaves in memory must not count for the next.
         let cheap_passwords = *scenario != Scenario::Register;
-        let target = Target::open(wanted, cheap_passwords).await?;
+        let authority = Authority::open(wanted.authority.as_deref())?;
+        let target = if scenario.is_federated() {
+            Target::federating(wanted, &authority).await?
+        } else {
+            Target::open(wanted, cheap_passwords).await?
+        };
         let lines = match scenario {
             Scenario::Register => scenario::register::run(wanted, &target).await?,
             Scenario::Messages => scenario::messages::run(wanted, &target).await?,
@@ -161,6 +212,10 @@ async fn run(wanted: &Wanted) -> Result<()> {
             Scenario::Pushes => scenario::pushes::run(wanted, &target).await?,
             Scenario::ManyRooms => scenario::many_rooms::run(wanted, &target).await?,
             Scenario::Search => scenario::search::run(wanted, &target).await?,
+            Scenario::Join => scenario::join::run(wanted, &target, &authority).await?,
+            Scenario::FanOut => scenario::fan_out::run(wanted, &target, &authority).await?,
+            Scenario::Backlog => scenario::backlog::run(wanted, &target, &authority).await?,
+            Scenario::Between => scenario::between::run(wanted, &target, &authority).await?,
         };
         report.add(lines);
         target.close()?;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -13,7 +14,7 @@ use http::Uri;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Engine, Wanted};
+use crate::{Engine, Wanted, peer::Authority};
 
 const START_MAX: Duration = Duration::from_secs(60);
 const SERVER_NAME: &str = "bench.example";
@@ -21,6 +22,8 @@ const SERVER_NAME: &str = "bench.example";
 /// Where the questions go, and which processes are watched meanwhile.
 pub struct Target {
     pub url: Uri,
+    /// The server's name among servers.
+    pub name: String,
     pids: Vec<u32>,
     own: Option<Own>,
 }
@@ -48,18 +51,33 @@ pub struct Usage {
     pub cpu: Duration,
     /// Resident memory, bytes; of PostgreSQL, what its processes share counts once.
     pub rss: u64,
+    /// The most that the server has had, without PostgreSQL.
+    pub peak: u64,
 }
 
 impl Target {
     /// # Errors
     /// If the server does not start or does not answer.
     pub async fn open(wanted: &Wanted, cheap_passwords: bool) -> Result<Self> {
+        Self::open_as(wanted, cheap_passwords, &Identity::alone()).await
+    }
+
+    /// A server that speaks with others: those whose certificate is of this authority.
+    ///
+    /// # Errors
+    /// As [`Target::open`].
+    pub async fn federating(wanted: &Wanted, authority: &Authority) -> Result<Self> {
+        Self::open_as(wanted, true, &Identity::among_others(authority)?).await
+    }
+
+    async fn open_as(wanted: &Wanted, cheap_passwords: bool, identity: &Identity) -> Result<Self> {
         let target = match &wanted.url {
             Some(url) => {
                 ensure!(url.scheme_str() == Some("http"), "--url must begin with http://");
-                Self { url: url.clone(), pids: wanted.pid.clone(), own: None }
+                let name = wanted.server_name.clone().unwrap_or_default();
+                Self { url: url.clone(), name, pids: wanted.pid.clone(), own: None }
             }
-            None => start(wanted, cheap_passwords).await?,
+            None => start(wanted, cheap_passwords, identity).await?,
         };
         let mut client = crate::client::Client::new(&target.url);
         client.must(http::Method::GET, "/_matrix/client/versions", None).await?;
@@ -77,6 +95,7 @@ impl Target {
             let one = usage_of(&format!("/proc/{pid}")).ok()?;
             sum.cpu += one.cpu;
             sum.rss += one.rss;
+            sum.peak += one.peak;
         }
         if let Some(postgres) = self.own.as_ref().and_then(|own| own.postgres.as_ref()) {
             let database = database_usage(postgres);
@@ -113,11 +132,14 @@ fn usage_of(folder: &str) -> Result<Usage> {
     let ticks: u64 = fields.skip(11).take(2).filter_map(|text| text.parse::<u64>().ok()).sum();
     let per_second = rustix::param::clock_ticks_per_second();
     let status = fs::read_to_string(format!("{folder}/status"))?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let rss = rss.and_then(|text| text.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    let bytes = |name: &str| {
+        let text = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(text.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
+    };
     Ok(Usage {
         cpu: Duration::from_secs_f64(ticks as f64 / per_second as f64),
-        rss: rss.context("no VmRSS in status")? * 1024,
+        rss: bytes("VmRSS:").context("no VmRSS in status")?,
+        peak: bytes("VmHWM:").unwrap_or_default(),
     })
 }
 
@@ -154,7 +176,37 @@ fn program(wanted: &Wanted) -> Result<PathBuf> {
     Ok(beside)
 }
 
-async fn start(wanted: &Wanted, cheap_passwords: bool) -> Result<Target> {
+/// Who a server of our own is to others.
+struct Identity {
+    name: String,
+    /// What of the configuration follows from that.
+    sections: String,
+}
+
+impl Identity {
+    fn alone() -> Self {
+        Self { name: SERVER_NAME.to_owned(), sections: String::new() }
+    }
+
+    fn among_others(authority: &Authority) -> Result<Self> {
+        // Free until somebody else takes it; its name has to say it before the server starts.
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let [ca, certificate, key] =
+            ["ca.pem", "localhost.pem", "localhost.key"].map(|name| authority.file(name));
+        let sections = format!(
+            "[tls]\nlisten = [\"127.0.0.1:{port}\"]\n\
+             cert_file = \"{}\"\nkey_file = \"{}\"\n\
+             [federation]\nmode = \"open\"\nca_file = \"{}\"\ntrust_system_roots = false\n\
+             allowed_networks = [\"127.0.0.0/8\", \"::1/128\"]\n",
+            certificate.display(),
+            key.display(),
+            ca.display()
+        );
+        Ok(Self { name: format!("localhost:{port}"), sections })
+    }
+}
+
+async fn start(wanted: &Wanted, cheap_passwords: bool, identity: &Identity) -> Result<Target> {
     let folder = match &wanted.data {
         Some(folder) => TempDir::with_prefix_in("bench-", folder)?,
         None => TempDir::with_prefix("blaupause-bench-")?,
@@ -171,7 +223,7 @@ async fn start(wanted: &Wanted, cheap_passwords: bool) -> Result<Target> {
             format!("[storage]\nengine = \"postgres\"\n[storage.postgres]\ndsn = \"{dsn}\"\n")
         }
     };
-    fs::write(&config, configuration(folder.path(), &store, cheap_passwords))?;
+    fs::write(&config, configuration(folder.path(), &store, cheap_passwords, identity))?;
     let ready = folder.path().join("ready.json");
     let program = program(wanted)?;
     let child = Command::new(&program)
@@ -185,7 +237,8 @@ async fn start(wanted: &Wanted, cheap_passwords: bool) -> Result<Target> {
         .with_context(|| format!("cannot start {}", program.display()))?;
     let mut own = Own { child, postgres, _folder: folder };
     let url = wait_until_ready(&mut own.child, &ready).await?;
-    Ok(Target { url, pids: vec![own.child.id()], own: Some(own) })
+    let name = identity.name.clone();
+    Ok(Target { url, name, pids: vec![own.child.id()], own: Some(own) })
 }
 
 /// As a site would run it on this machine: every commit is synced, what is hot fits into memory.
@@ -201,17 +254,17 @@ fn start_postgres() -> Result<PgCluster> {
 }
 
 /// The defaults, apart from what stands here.
-fn configuration(folder: &Path, store: &str, cheap_passwords: bool) -> String {
-    let folder = folder.display();
+fn configuration(folder: &Path, store: &str, cheap_passwords: bool, identity: &Identity) -> String {
+    let (folder, Identity { name, sections }) = (folder.display(), identity);
     let argon2 =
         if cheap_passwords { "[login.argon2]\nmemory = \"8 KiB\"\npasses = 1\n" } else { "" };
     format!(
-        "[server]\nname = \"{SERVER_NAME}\"\nlisten = [\"127.0.0.1:0\"]\n\
+        "[server]\nname = \"{name}\"\nlisten = [\"127.0.0.1:0\"]\n\
          [log]\nfilter = \"error\"\n\
          {store}[media]\npath = \"{folder}/media\"\n\
          [registration]\nmode = \"open\"\n\
          [rate_limits]\nenabled = false\n\
-         [push]\nallow_private_addresses = true\n{argon2}"
+         [push]\nallow_private_addresses = true\n{sections}{argon2}"
     )
 }
 

@@ -5,12 +5,16 @@
 
 #![recursion_limit = "256"]
 
+mod homeserver;
+mod pair;
 mod person;
 mod scenario;
 mod server;
 mod talk;
 mod until;
 
+pub use homeserver::Homeserver;
+pub use pair::{Neighbor, Pair, between};
 pub use person::{PASSWORD, Person};
 pub use scenario::scenario;
 pub use server::{SERVER_NAME, Server};

@@ -21,7 +21,7 @@ use matrix_sdk::{
 use matrix_sdk_ui::sync_service::SyncService;
 use tempfile::TempDir;
 
-use crate::{SERVER_NAME, Server, Talk, until};
+use crate::{Homeserver, Talk, until};
 
 /// Everybody's password.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -40,7 +40,7 @@ impl Person {
     ///
     /// # Errors
     /// If the server refuses.
-    pub async fn new(server: &Server, name: &str) -> Result<Self> {
+    pub async fn new(server: &impl Homeserver, name: &str) -> Result<Self> {
         register(server, name).await?;
         Self::sign_in(server, name).await
     }
@@ -49,7 +49,7 @@ impl Person {
     ///
     /// # Errors
     /// If the server refuses or its device's keys cannot be uploaded.
-    pub async fn sign_in(server: &Server, name: &str) -> Result<Self> {
+    pub async fn sign_in(server: &impl Homeserver, name: &str) -> Result<Self> {
         let home = tempfile::tempdir()?;
         let client = build(server, home.path()).await?;
         let login = client.matrix_auth().login_username(name, PASSWORD);
@@ -74,7 +74,7 @@ impl Person {
     ///
     /// # Errors
     /// If there is no session to go on with.
-    pub async fn reopened(self, server: &Server) -> Result<Self> {
+    pub async fn reopened(self, server: &impl Homeserver) -> Result<Self> {
         let Self { client, sync, home, .. } = self;
         let session = client.matrix_auth().session().context("a session")?;
         sync.stop().await;
@@ -143,7 +143,7 @@ impl Person {
 }
 
 /// As Element X builds its client, apart from the retries: an error of the server shall show.
-async fn build(server: &Server, home: &Path) -> Result<Client> {
+async fn build(server: &impl Homeserver, home: &Path) -> Result<Client> {
     let client = Client::builder()
         .homeserver_url(server.url())
         .sqlite_store(home, None)
@@ -160,7 +160,7 @@ async fn build(server: &Server, home: &Path) -> Result<Client> {
 }
 
 /// Make an account in the two steps of the registration API, without signing in.
-async fn register(server: &Server, name: &str) -> Result<()> {
+async fn register(server: &impl Homeserver, name: &str) -> Result<()> {
     let client = Client::builder().homeserver_url(server.url()).build().await?;
     let mut request = register::v3::Request::new();
     request.username = Some(name.to_owned());
@@ -173,7 +173,7 @@ async fn register(server: &Server, name: &str) -> Result<()> {
     dummy.session = stages.session.clone();
     request.auth = Some(AuthData::Dummy(dummy));
     let made = client.matrix_auth().register(request).await.context("registration")?;
-    ensure!(made.user_id == format!("@{name}:{SERVER_NAME}"), "made {}", made.user_id);
+    ensure!(made.user_id == format!("@{name}:{}", server.name()), "made {}", made.user_id);
     ensure!(made.access_token.is_none(), "a login that was not asked for");
     Ok(())
 }

@@ -18,16 +18,22 @@ const LENGTH_MAX: Duration = Duration::from_secs(180);
 /// If the test fails, panics or takes longer than three minutes; the end of the server's log is
 /// printed first. `BLAUPAUSE_LOG` sets what the server logs, `RUST_LOG` what the library does.
 pub async fn scenario(test: impl AsyncFnOnce(&Server) -> Result<()>) {
-    start_logging();
     let server = Server::start().await.expect("the server starts");
-    let run = AssertUnwindSafe(test(&server)).catch_unwind();
-    let failure = match time::timeout(LENGTH_MAX, run).await {
-        Ok(Ok(Ok(()))) => return,
-        Ok(Ok(Err(error))) => error,
-        Ok(Err(_)) => anyhow!("the test panicked, see above"),
-        Err(_) => anyhow!("the test took longer than {} seconds", LENGTH_MAX.as_secs()),
-    };
-    panic!("{failure:?}\n\n--- the end of the server's log\n{}", server.log_tail());
+    if let Some(failure) = failure_of(test(&server)).await {
+        panic!("{failure:?}\n\n--- the end of the server's log\n{}", server.log_tail());
+    }
+}
+
+/// Run a test to its end, whichever it is; `None` if it passed.
+pub(crate) async fn failure_of(test: impl Future<Output = Result<()>>) -> Option<anyhow::Error> {
+    start_logging();
+    let run = AssertUnwindSafe(test).catch_unwind();
+    match time::timeout(LENGTH_MAX, run).await {
+        Ok(Ok(Ok(()))) => None,
+        Ok(Ok(Err(error))) => Some(error),
+        Ok(Err(_)) => Some(anyhow!("the test panicked, see above")),
+        Err(_) => Some(anyhow!("the test took longer than {} seconds", LENGTH_MAX.as_secs())),
+    }
 }
 
 fn start_logging() {

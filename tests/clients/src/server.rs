@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::until;
+use crate::{Homeserver, until};
 
 /// The part after the colon of every user id in the tests.
 pub const SERVER_NAME: &str = "blaupause.test";
@@ -41,11 +41,6 @@ impl Server {
         let addresses = ready(&mut process, folder.path()).await?;
         let address = first(&addresses, "listen")?;
         Ok(Self { process: Mutex::new(process), address, folder })
-    }
-
-    /// Where clients reach it.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
     }
 
     /// SIGKILL, then a new process on the same port with the same data.
@@ -99,6 +94,16 @@ impl Server {
     /// The last lines of the log.
     pub fn log_tail(&self) -> String {
         log_tail(self.folder.path())
+    }
+}
+
+impl Homeserver for Server {
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn name(&self) -> &str {
+        SERVER_NAME
     }
 }
 

@@ -11,12 +11,15 @@ use http::Method;
 use ruma::{
     ServerName, UInt,
     api::{
-        Metadata, client::directory::get_public_rooms::v3,
+        Metadata, OutgoingResponse, OutgoingResponseExt,
+        client::directory::get_public_rooms::v3,
         federation::directory::get_public_rooms_filtered::v1 as get_public_rooms_filtered_of,
         path_builder::PathBuilder,
     },
     directory::{Filter, RoomNetwork},
 };
+
+use serde_json::Value;
 
 use crate::{ApiError, App, Serve};
 
@@ -28,9 +31,24 @@ pub(crate) fn routes(mut router: Router<App>) -> Router<App> {
         router = router.serve_raw(Method::GET, path, get_public_rooms::get_public_rooms);
     }
     router
-        .serve(get_public_rooms_filtered::get_public_rooms_filtered)
+        .serve_or(get_public_rooms_filtered::get_public_rooms_filtered)
         .serve(get_room_visibility::get_room_visibility)
         .serve(set_room_visibility::set_room_visibility)
+}
+
+/// A page as JSON in which every room says its join rule, also the one that may be left out:
+/// clients were seen to need it.
+fn with_join_rules(response: impl OutgoingResponse) -> Result<Value, ApiError> {
+    let response = response.try_into_http_response::<Vec<u8>>();
+    let response = response.map_err(|error| ApiError::internal(&error))?;
+    let mut page: Value =
+        serde_json::from_slice(response.body()).map_err(|error| ApiError::internal(&error))?;
+    for room in page.get_mut("chunk").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(room) = room.as_object_mut() {
+            room.entry("join_rule").or_insert_with(|| "public".into());
+        }
+    }
+    Ok(page)
 }
 
 async fn page(

@@ -9,6 +9,6 @@ use crate::{App, Serve};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router
-        .serve(get_capabilities::get_capabilities)
+        .serve_or(get_capabilities::get_capabilities)
         .serve(get_supported_versions::get_supported_versions)
 }

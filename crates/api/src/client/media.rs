@@ -11,6 +11,7 @@ mod get_content_thumbnail;
 mod get_media_config;
 mod get_media_preview;
 pub(crate) mod headers;
+mod range;
 
 use axum::{Router, extract::DefaultBodyLimit};
 use http::Method;

@@ -41,12 +41,16 @@ async fn join(
     user: &User,
     room: ReachedRoom,
     reason: Option<String>,
+    body: &[u8],
 ) -> Result<(), ApiError> {
     let action = MembershipAction::Join;
     let mut change =
         ChangeMembership::own(room.room_id, user.user_id.clone(), action).because(reason);
     change.as_guest = user.is_guest;
     change.via = room.servers;
+    // As other servers do, what else the body says becomes content of the member event.
+    change.more_content = serde_json::from_slice(body).unwrap_or_default();
+    change.more_content.remove("third_party_signed");
     app.rooms.change_membership(&change).await?;
     Ok(())
 }

@@ -14,12 +14,21 @@ mod set_pushrule_actions;
 mod set_pushrule_enabled;
 
 use axum::Router;
+use ruma::push::RuleKind;
 
 use crate::{App, Serve};
 
 /// Fields of a pusher: whether it is on, and whose it is (MSC3881).
 const ENABLED: &str = "org.matrix.msc3881.enabled";
 const DEVICE_ID: &str = "org.matrix.msc3881.device_id";
+
+/// Rules that are tried last have the proposal's short name in the path (MSC4306), too.
+fn known(kind: &RuleKind) -> RuleKind {
+    match kind.as_str() {
+        "postcontent" => RuleKind::PostContent,
+        _ => kind.clone(),
+    }
+}
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router

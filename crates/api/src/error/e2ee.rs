@@ -7,7 +7,8 @@ impl From<E2eeError> for ApiError {
     fn from(error: E2eeError) -> Self {
         let text = error.to_string();
         match error {
-            E2eeError::InvalidKeys(_) | E2eeError::BackupAlgorithm => Self::invalid_param(text),
+            E2eeError::InvalidKeys(_) => Self::bad_json(text),
+            E2eeError::BackupAlgorithm => Self::invalid_param(text),
             E2eeError::InvalidSignature(_) => {
                 Self::new(StatusCode::BAD_REQUEST, "M_INVALID_SIGNATURE", text)
             }

@@ -49,6 +49,17 @@ impl From<FederationError> for ApiError {
 }
 
 impl ApiError {
+    /// A policy server's own words go to whoever wanted to say something (server-server API,
+    /// "Validating Policy Server signatures"); its code and status only as far as any other
+    /// server's.
+    pub(crate) fn refused_by_policy_server(errcode: &str, message: String) -> Self {
+        let known = PASSED_ON.iter().find(|(code, _)| *code == errcode);
+        let (code, status) = known.copied().unwrap_or(("M_FORBIDDEN", StatusCode::FORBIDDEN));
+        // The specification has it refuse with 400.
+        let status = if code == "M_FORBIDDEN" { StatusCode::BAD_REQUEST } else { status };
+        Self::new(status, code, message)
+    }
+
     /// Another server that is needed gives nothing that can be used.
     fn not_reached(error: &FederationError) -> Self {
         tracing::debug!(%error, "another server does not help");

@@ -21,6 +21,9 @@ impl From<MediaError> for ApiError {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED", text)
             }
             MediaError::TooLarge { .. } => Self::too_large(text),
+            MediaError::TooLargeElsewhere { .. } => {
+                Self::new(StatusCode::BAD_GATEWAY, "M_TOO_LARGE", text)
+            }
             MediaError::NoThumbnail(_) => Self::unknown(text),
             MediaError::NoSpace => Self::disk_full(text),
             MediaError::Folder(error) if error.kind() == ErrorKind::StorageFull => {

@@ -51,6 +51,13 @@ impl From<RoomsError> for ApiError {
             // The status is that of the proposal (MSC4140). The code is not: the calls of today's
             // clients go on after M_NOT_FOUND, with a new delayed event, and end after any other.
             RoomsError::DelayEnded => Self::new(StatusCode::CONFLICT, "M_NOT_FOUND", text),
+            RoomsError::NotRecommended { errcode, message, .. } => {
+                Self::refused_by_policy_server(&errcode, message)
+            }
+            RoomsError::Unasked(_) => Self::internal(&text),
+            RoomsError::StatePartial => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN", text)
+            }
             RoomsError::Data(error) => error.into(),
             RoomsError::Federation(error) => error.into(),
             RoomsError::Accounts(error) => error.into(),

@@ -4,6 +4,7 @@ mod create_invite;
 mod create_join_event;
 mod create_knock_event;
 mod create_leave_event;
+mod first_version;
 mod prepare_join_event;
 mod prepare_knock_event;
 mod prepare_leave_event;
@@ -16,7 +17,7 @@ use serde_json::value::RawValue;
 use crate::{App, Serve};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
-    router
+    first_version::routes(router)
         .serve(create_invite::create_invite)
         .serve(create_invite::create_invite_v1)
         .serve(create_join_event::create_join_event)

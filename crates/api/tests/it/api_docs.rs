@@ -84,6 +84,7 @@ fn caller(route: &Route, row: Option<&Row>) -> &'static str {
     match (row.map(|row| row.auth), route.needs_token) {
         (Some(Auth::Service), _) => "service",
         (Some(Auth::Cookie), _) => "cookie",
+        (Some(Auth::Server), _) => "server",
         (Some(Auth::Optional), _) => "optional",
         (Some(Auth::None), _) => "anybody",
         (Some(Auth::Token), _) | (None, Some(true)) => "token",

@@ -42,7 +42,7 @@ pub struct Server {
     pub notify: Notify,
     pub federation: Federation,
     pub e2ee: E2ee,
-    _media: TempDir,
+    media_folder: TempDir,
 }
 
 /// What only few tests set up.
@@ -52,6 +52,10 @@ pub struct More {
     pub rooms: blaupause_rooms::Settings,
     pub previews: Option<(PreviewSettings, OutboundSettings)>,
     pub sso: blaupause_sso::Settings,
+    /// The folder is always one of its own.
+    pub media: blaupause_media::Settings,
+    /// For files that other servers keep elsewhere.
+    pub elsewhere: OutboundSettings,
 }
 
 /// The server's place among others.
@@ -271,8 +275,9 @@ impl Server {
         let e2ee = E2ee::new(data.clone(), accounts.clone(), federation.clone());
         let folder = tempfile::tempdir().expect("a folder");
         let media_settings =
-            blaupause_media::Settings { path: folder.path().to_owned(), ..Default::default() };
-        let media = Media::open(data.clone(), federation.clone(), media_settings)
+            blaupause_media::Settings { path: folder.path().to_owned(), ..more.media };
+        let elsewhere = Outbound::new(more.elsewhere).expect("certificates");
+        let media = Media::open(data.clone(), federation.clone(), elsewhere, media_settings)
             .await
             .expect("the folder can be written");
         let previews = more.previews.map(|(settings, outbound)| {
@@ -326,8 +331,14 @@ impl Server {
             notify,
             federation,
             e2ee,
-            _media: folder,
+            media_folder: folder,
         }
+    }
+
+    /// Files that are not whole.
+    pub fn incoming_files(&self) -> usize {
+        let folder = self.media_folder.path().join("incoming");
+        std::fs::read_dir(folder).expect("the folder reads").count()
     }
 
     /// Send a request as it is.

@@ -1,25 +1,17 @@
 //! From the log to what other servers are told of devices, and to lists that are no longer told to
 //! us.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::collections::BTreeSet;
 
 use blaupause_data::{Change, DataError, Member, StreamPos};
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, events::room::member::MembershipState};
+use ruma::{
+    OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, events::room::member::MembershipState};
 use serde::Deserialize;
-use tokio::sync::Notify;
 
 use crate::{E2ee, E2eeError};
 
 /// Name of the cursor.
 pub(crate) const FOLLOWER: &str = "e2ee-remote";
-/// Lines of the log that are read at once.
-const LINES_MAX: u32 = 1_000;
-/// How long to wait after a failure.
-const PAUSE: Duration = Duration::from_secs(5);
 
 /// What some lines of the log ask for.
 #[derive(Default)]
@@ -32,6 +24,8 @@ struct Work {
     went: BTreeSet<OwnedUserId>,
     /// Rooms where a server's first member came or its last one went.
     rooms: BTreeSet<OwnedRoomId>,
+    /// Servers that turned out to be, or to have been, in a room.
+    found: Vec<(OwnedRoomId, Vec<OwnedServerName>)>,
 }
 
 impl E2ee {
@@ -40,28 +34,9 @@ impl E2ee {
         if !self.federation().is_on() {
             return;
         }
-        let news = Arc::new(Notify::new());
-        let wake = Arc::clone(&news);
-        self.data().feed().follow_visible(Box::new(move |_, changes| {
-            if changes.iter().any(concerns_keys) {
-                wake.notify_one();
-            }
-        }));
-        let stop = self.data().env().stop().clone();
-        loop {
-            let again = async {
-                if let Err(error) = self.follow_remote().await {
-                    tracing::warn!(%error, "other servers could not be told of devices");
-                    tokio::time::sleep(PAUSE).await;
-                    return;
-                }
-                news.notified().await;
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = again => {}
-            }
-        }
+        let follower = &self.remote().follower;
+        follower.listen(self.data(), concerns_keys);
+        follower.run(self.data(), || self.follow_remote()).await;
     }
 
     /// Do what the log asks for, up to its end. After a crash some of it is done again; others are
@@ -70,35 +45,29 @@ impl E2ee {
     /// # Errors
     /// The store failed.
     pub async fn follow_remote(&self) -> Result<(), E2eeError> {
-        let stored = self.data().cursor(FOLLOWER).await?;
-        if stored == StreamPos(0) {
-            return Ok(self.data().store_cursor(FOLLOWER, self.data().position()).await?);
-        }
-        let followed = StreamPos(self.remote().followed.load(Ordering::SeqCst));
-        let (mut cursor, mut worked) = (stored.max(followed), false);
-        loop {
-            let lines = self.data().log_after(cursor, LINES_MAX).await?;
-            let Some((last, _)) = lines.last() else { break };
-            cursor = *last;
-            let work = self.work_of(&lines).await?;
-            worked |= self.do_work(work).await?;
-        }
-        self.remote().followed.store(cursor.0, Ordering::SeqCst);
-        // Where there was nothing to do the stored cursor may lag behind a little.
-        if cursor != stored && (worked || cursor.0 >= stored.0 + u64::from(LINES_MAX)) {
-            self.data().store_cursor(FOLLOWER, cursor).await?;
+        let follower = &self.remote().follower;
+        follower.begin(self.data()).await?;
+        while let Some(mut lines) = follower.next(self.data()).await? {
+            let work = self.work_of(&lines.changes).await?;
+            if self.do_work(work).await? {
+                lines.note();
+            }
+            follower.done(self.data(), lines).await?;
         }
         Ok(())
     }
 
     async fn do_work(&self, work: Work) -> Result<bool, E2eeError> {
-        let Work { changed, came, went, rooms } = work;
+        let Work { changed, came, went, rooms, found } = work;
         let something = !(changed.is_empty() && came.is_empty() && went.is_empty());
         for user in &changed {
             self.tell_devices(user).await?;
         }
         for (user, room) in &came {
             self.tell_newcomer(user, room).await?;
+        }
+        for (room, servers) in found {
+            self.tell_found(&room, &servers).await?;
         }
         let went: Vec<_> = went.into_iter().collect();
         self.forget_lists(&went).await?;
@@ -123,6 +92,10 @@ impl E2ee {
                     work.came.insert((user.clone(), room.clone()));
                 }
                 Change::Servers { room } => drop(work.rooms.insert(room.clone())),
+                Change::StateWhole { room, gone, servers } => {
+                    work.went.extend(gone.iter().cloned());
+                    work.found.push((room.clone(), servers.clone()));
+                }
                 Change::Event { room, no } => wanted.push((room, *no)),
                 _ => {}
             }
@@ -180,6 +153,7 @@ fn concerns_keys(change: &Change) -> bool {
         Change::Devices { .. }
             | Change::Membership { .. }
             | Change::Servers { .. }
+            | Change::StateWhole { .. }
             | Change::Event { .. }
     )
 }

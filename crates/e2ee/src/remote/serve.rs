@@ -25,9 +25,10 @@ pub struct UserDevices {
 }
 
 impl E2ee {
-    /// Keys of local users as another server gets them: without the names of devices, which say
-    /// more of a person than strangers need, and without what only the users themselves see.
-    /// Users of other servers are left out, whatever is known of them here.
+    /// Keys of local users as another server gets them: without what only the users themselves see
+    /// and, unless the operator wants it otherwise, without the names of devices, which say more of
+    /// a person than strangers need. Users of other servers are left out, whatever is known of them
+    /// here.
     ///
     /// # Errors
     /// The store failed.
@@ -38,6 +39,9 @@ impl E2ee {
         let mut found = self.query_keys(None, wanted).await?;
         for keys in found.values_mut() {
             keys.user_signing = None;
+            if self.settings().device_names {
+                continue;
+            }
             for device in keys.devices.values_mut() {
                 if let Some(nameless) = nameless(device.json().get()) {
                     *device = nameless;

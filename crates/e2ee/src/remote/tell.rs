@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blaupause_data::Write;
-use ruma::{OwnedServerName, RoomId, UserId};
+use blaupause_data::{Member, Write};
+use ruma::{OwnedDeviceId, OwnedServerName, RoomId, UserId, encryption::DeviceKeys, serde::Raw};
 use serde_json::{Value, json};
 
 use crate::{
@@ -26,6 +26,42 @@ const SIGNING_KEY_UPDATE: &str = "m.signing_key_update";
 /// An EDU and about how many bytes it has.
 type Edu = (&'static str, Value, usize);
 
+/// What others are told of a device.
+struct Shown {
+    /// `None`: it has not uploaded any.
+    keys: Option<Raw<DeviceKeys>>,
+    /// `None` also if names are not told.
+    name: Option<String>,
+}
+
+impl Shown {
+    fn add_to(&self, content: &mut Value) {
+        if let Some(keys) = &self.keys {
+            content["keys"] = json!(keys);
+        }
+        if let Some(name) = &self.name {
+            content["device_display_name"] = json!(name);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let keys = self.keys.as_ref().map_or(0, |keys| keys.json().get().len());
+        keys + self.name.as_ref().map_or(0, String::len)
+    }
+
+    /// What a change of is told. Names are in the keys, too; without keys there is only the name.
+    fn text(&self) -> &str {
+        let name = || self.name.as_deref().unwrap_or_default();
+        self.keys.as_ref().map_or_else(name, |keys| keys.json().get())
+    }
+}
+
+/// A local user's devices and keys as others see them.
+struct Now {
+    devices: BTreeMap<OwnedDeviceId, Shown>,
+    keys: UserKeys,
+}
+
 impl E2ee {
     /// Tell the servers that share a room with a local user what they were not told yet.
     pub(super) async fn tell_devices(&self, user: &UserId) -> Result<(), E2eeError> {
@@ -33,8 +69,8 @@ impl E2ee {
         if servers.is_empty() {
             return Ok(());
         }
-        let (told, keys) = self.told_and_now(user).await?;
-        let (next, edus) = self.difference(user, &told, &keys);
+        let (told, now) = self.told_and_now(user).await?;
+        let (next, edus) = self.difference(user, &told, &now);
         if edus.is_empty() {
             return Ok(());
         }
@@ -61,41 +97,79 @@ impl E2ee {
         }
         known.insert(self.data().server_name().to_owned());
         let new: BTreeSet<_> = in_room.into_iter().filter(|it| !known.contains(it)).collect();
+        self.tell_last_change(user, &new).await
+    }
+
+    /// Servers turned out to be in a room, or to have been there for a while, which nobody here
+    /// knew: our people's devices may have changed meanwhile.
+    pub(super) async fn tell_found(
+        &self,
+        room: &RoomId,
+        servers: &[OwnedServerName],
+    ) -> Result<(), E2eeError> {
+        if servers.is_empty() {
+            return Ok(());
+        }
+        for member in self.data().members(room, Member::Join).await? {
+            let user = &member.user_id;
+            if self.data().is_local(user) {
+                self.tell_devices(user).await?;
+                let mut sharing = self.data().servers_with(user).await?;
+                sharing.retain(|server| servers.contains(server));
+                self.tell_last_change(user, &sharing).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who is told a change and misses what was before it asks for the whole list.
+    async fn tell_last_change(
+        &self,
+        user: &UserId,
+        new: &BTreeSet<OwnedServerName>,
+    ) -> Result<(), E2eeError> {
         if new.is_empty() {
             return Ok(());
         }
-        let (told, keys) = self.told_and_now(user).await?;
-        let Some((device, keys)) = keys.devices.iter().next() else { return Ok(()) };
-        let content = json!({
+        let (told, now) = self.told_and_now(user).await?;
+        // One with keys, if there is any: it says most.
+        let mut devices = now.devices.iter().collect::<Vec<_>>();
+        devices.sort_by_key(|(_, shown)| shown.keys.is_none());
+        let Some((device, shown)) = devices.first() else { return Ok(()) };
+        let mut content = json!({
             "user_id": user,
             "device_id": device,
             "stream_id": told.stream_id,
             "prev_id": [told.stream_id.saturating_sub(1)],
-            "keys": keys,
         });
-        let bytes = keys.json().get().len() + 300;
-        self.owe_edus(user, &new, &[(DEVICE_LIST_UPDATE, content, bytes)], None).await
+        shown.add_to(&mut content);
+        let bytes = shown.bytes() + 300;
+        self.owe_edus(user, new, &[(DEVICE_LIST_UPDATE, content, bytes)], None).await
     }
 
-    async fn told_and_now(&self, user: &UserId) -> Result<(ToldDevices, UserKeys), E2eeError> {
+    async fn told_and_now(&self, user: &UserId) -> Result<(ToldDevices, Now), E2eeError> {
         let part = self.data().parts().user(user);
         let told = self.data().get::<ToldDevicesRow>(part, &()).await?;
         let wanted = BTreeMap::from([(user.to_owned(), Vec::new())]);
-        let keys = self.keys_for_others(&wanted).await?.remove(user);
-        Ok((told.map(|told| told.value).unwrap_or_default(), keys.unwrap_or_default()))
+        let keys = self.keys_for_others(&wanted).await?.remove(user).unwrap_or_default();
+        let names = self.accounts().device_names(user).await?;
+        let tells_names = self.settings().device_names;
+        let shown = |device: &OwnedDeviceId| Shown {
+            keys: keys.devices.get(device).cloned(),
+            name: names.get(device).cloned().flatten().filter(|_| tells_names),
+        };
+        let all: BTreeSet<_> = keys.devices.keys().chain(names.keys()).collect();
+        let devices = all.into_iter().map(|device| (device.clone(), shown(device))).collect();
+        Ok((told.map(|told| told.value).unwrap_or_default(), Now { devices, keys }))
     }
 
     /// What differs from what was told, and what is told then.
-    fn difference(
-        &self,
-        user: &UserId,
-        told: &ToldDevices,
-        keys: &UserKeys,
-    ) -> (ToldDevices, Vec<Edu>) {
+    fn difference(&self, user: &UserId, told: &ToldDevices, now: &Now) -> (ToldDevices, Vec<Edu>) {
+        let Now { devices, keys } = now;
         let hash = |text: &str| self.data().parts().hash16(text);
         let mut next = ToldDevices { stream_id: told.stream_id, ..ToldDevices::default() };
         let mut edus = Vec::new();
-        let mut update = |next: &mut ToldDevices, device: &str, more: Value, bytes: usize| {
+        let mut update = |next: &mut ToldDevices, device: &str, shown: Option<&Shown>| {
             let prev = next.stream_id;
             next.stream_id += 1;
             let mut content = json!({
@@ -104,20 +178,21 @@ impl E2ee {
                 "stream_id": next.stream_id,
                 "prev_id": [prev],
             });
-            if let (Some(content), Value::Object(more)) = (content.as_object_mut(), more) {
-                content.extend(more);
+            match shown {
+                Some(shown) => shown.add_to(&mut content),
+                None => content["deleted"] = json!(true),
             }
-            edus.push((DEVICE_LIST_UPDATE, content, bytes + 300));
+            edus.push((DEVICE_LIST_UPDATE, content, shown.map_or(0, Shown::bytes) + 300));
         };
-        for (device, keys) in &keys.devices {
-            let text = keys.json().get();
-            next.devices.insert(device.to_string(), hash(text));
-            if told.devices.get(device.as_str()) != Some(&hash(text)) {
-                update(&mut next, device.as_str(), json!({ "keys": keys }), text.len());
+        for (device, shown) in devices {
+            let hash = hash(shown.text());
+            next.devices.insert(device.to_string(), hash);
+            if told.devices.get(device.as_str()) != Some(&hash) {
+                update(&mut next, device.as_str(), Some(shown));
             }
         }
-        for device in told.devices.keys().filter(|it| !keys.devices.contains_key(it.as_str())) {
-            update(&mut next, device, json!({ "deleted": true }), 0);
+        for device in told.devices.keys().filter(|it| !devices.contains_key(it.as_str())) {
+            update(&mut next, device, None);
         }
         let mut content = json!({ "user_id": user });
         for (name, key) in [("master_key", &keys.master), ("self_signing_key", &keys.self_signing)]

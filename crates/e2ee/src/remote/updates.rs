@@ -1,6 +1,6 @@
 //! Changes of device lists and keys that other servers tell.
 
-use blaupause_data::{DataError, Found, Write};
+use blaupause_data::{Change, DataError, Found, Write};
 use ruma::{
     ServerName, UserId,
     api::federation::transactions::edu::{DeviceListUpdateContent, SigningKeyUpdateContent},
@@ -19,7 +19,8 @@ const DEVICE_ID_BYTES_MAX: usize = 255;
 
 impl E2ee {
     /// A server says that a device of one of its users changed (`m.device_list_update`). What it
-    /// says of others is not believed, and what nobody here asked for is not kept.
+    /// says of others is not believed, and what nobody here asked for is not kept; but who shares a
+    /// room with the user hears of it.
     ///
     /// # Errors
     /// The store failed.
@@ -45,7 +46,9 @@ impl E2ee {
     async fn try_update(&self, update: &DeviceListUpdateContent) -> Result<(), E2eeError> {
         let user = &update.user_id;
         let list = self.remote_lists(std::slice::from_ref(user)).await?.pop().flatten();
-        let Some(list) = list.filter(|list| list.is_fresh) else { return Ok(()) };
+        let Some(list) = list.filter(|list| list.is_fresh) else {
+            return self.tell_clients(user).await;
+        };
         match place(&list, update) {
             Place::Known => Ok(()),
             Place::Next => self.apply(list, update).await,
@@ -92,6 +95,15 @@ impl E2ee {
         Ok(())
     }
 
+    /// Clients look again. Nothing is kept of somebody whose list is not: another server may name
+    /// as many users as it likes.
+    async fn tell_clients(&self, user: &UserId) -> Result<(), E2eeError> {
+        let mut write = Write::new(self.data().parts().user(user));
+        write.change(&Change::Devices { user: user.to_owned() });
+        self.data().commit(write).await?;
+        Ok(())
+    }
+
     /// The list is not what the other server has any more: clients look again, and so do we.
     async fn lose(&self, list: Found<RemoteList>) -> Result<(), E2eeError> {
         let user = list.user_id.clone();
@@ -121,7 +133,9 @@ impl E2ee {
         for _ in 0..ATTEMPTS_MAX {
             let users = [user.to_owned()];
             let list = self.remote_lists(&users).await?.pop().flatten();
-            let Some(list) = list.filter(|list| list.is_fresh) else { return Ok(()) };
+            let Some(list) = list.filter(|list| list.is_fresh) else {
+                return self.tell_clients(user).await;
+            };
             match self.lose(list).await {
                 Err(E2eeError::Data(DataError::Conflict { .. })) => {}
                 done => return done,

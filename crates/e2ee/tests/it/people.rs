@@ -14,7 +14,7 @@ pub struct World {
     pub e2ee: E2ee,
     pub data: Data,
     pub store: MemStore,
-    accounts: Accounts,
+    pub accounts: Accounts,
 }
 
 /// Somebody's device with a real Olm account.
@@ -27,6 +27,14 @@ pub struct Device {
 impl World {
     pub async fn new() -> Self {
         Self::speaking(|data| Federation::off(data.clone())).await
+    }
+
+    /// The same store, opened by a new process.
+    pub async fn restarted(&self) -> E2ee {
+        let (store, env) = (Db::Mem(self.store.copy()), self.data.env().clone());
+        let data = Data::open(store, server_name!("example.org"), env).await.expect("it opens");
+        let federation = Federation::off(data.clone());
+        E2ee::new(data, self.accounts.clone(), federation)
     }
 
     /// With other servers.

@@ -170,3 +170,30 @@ async fn what_was_signed_is_what_is_stored() {
     let failures = sign(&world, &anna, &objects).await;
     assert_eq!(failures[anna.user()].len(), 1);
 }
+
+/// An object of Anna's signature on Ben's master key.
+fn anna_signs_ben(anna: &Person, ben: &Person) -> Signed {
+    let key = ben.key("master", &ben.master);
+    let key = signed(&key, anna.user(), &public(&anna.user_signing), &anna.user_signing);
+    of([(ben.device.user.clone(), (public(&ben.master), key))])
+}
+
+#[tokio::test]
+async fn the_signer_is_told_to_look_at_the_signed_keys_again_and_nobody_else_is() {
+    let world = World::new().await;
+    let (anna, ben) = (Person::new(&world, "anna").await, Person::new(&world, "ben").await);
+    let since = world.data.position();
+    assert!(sign(&world, &anna, &anna_signs_ben(&anna, &ben)).await.is_empty());
+    let until = world.data.position();
+    // After a restart nothing of it is in memory.
+    let restarted = world.restarted().await;
+    for e2ee in [&world.e2ee, &restarted] {
+        let told = async |user| e2ee.signed_by(user, since, until).await.expect("the store works");
+        assert_eq!(told(anna.user()).await, [ben.device.user.clone()].into());
+        assert!(told(ben.user()).await.is_empty());
+        let changed = e2ee.devices_changed(since, until).await.expect("the store works");
+        assert!(changed.is_empty(), "others see nothing of it: {changed:?}");
+        let later = e2ee.signed_by(anna.user(), until, until).await.expect("the store works");
+        assert!(later.is_empty());
+    }
+}

@@ -14,6 +14,7 @@ fn rows() -> Catalogue {
         all.row::<CrossSigningRow>(|any| (usage as u8, any.text()));
     }
     all.row::<MySignaturesRow>(|any| ((any.user(), any.text()), any.text()));
+    all.row::<SignedRow>(|any| (any.user(), ()));
     all.row::<OneTimeKeyRow>(|any| {
         ((any.text(), any.text(), any.pos(), any.small() as u16), one_time_key(any))
     });

@@ -10,6 +10,9 @@ use ruma::{
 
 /// Bytes of an Ed25519 key.
 const KEY_BYTES: usize = 32;
+/// A key that was shipped with many installations of one product (CVE-2026-24044): everybody can
+/// sign with it.
+const SHIPPED_KEY: &str = "l/O9hxMVKB6Lg+3Hqf0FQQZhVESQcMzbPN1Cz2nM3og";
 /// Keys of one document that are looked at, current ones first.
 pub(crate) const KEYS_MAX: usize = 64;
 
@@ -47,7 +50,8 @@ impl KeyDocument {
             return Err(format!("the keys are those of {}", published.server_name));
         }
         let is_ours = |id: &str, key: &Base64| {
-            id.starts_with("ed25519:") && key.as_bytes().len() == KEY_BYTES
+            let is_secret = key.encode() != SHIPPED_KEY;
+            id.starts_with("ed25519:") && key.as_bytes().len() == KEY_BYTES && is_secret
         };
         let current =
             published.verify_keys.iter().filter(|(id, key)| is_ours(id.as_str(), &key.key));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use blaupause_data::{Change, DIRECTORY, DataError, NOW, Order, ReadSet, Write};
+use blaupause_data::{Change, DIRECTORY, DataError, NOW, NewLines, Order, ReadSet, Write};
 use blaupause_graph::EventNo;
 use ruma::{OwnedRoomId, OwnedServerName, RoomId, ServerName};
 
@@ -66,20 +66,27 @@ impl Federation {
         let to = to.iter().filter(|server| self.may_be_owed(server));
         let debts =
             to.map(|server| ((server.clone(), room.to_owned()), vec![OwedEvent { place, no }]));
-        self.owe_all(debts.collect()).await
+        self.owe_all(debts.collect(), None).await
     }
 
     pub(super) fn may_be_owed(&self, server: &ServerName) -> bool {
         server != self.data().server_name() && self.permits(server).is_ok()
     }
 
-    /// Durable when this returns.
-    pub(super) async fn owe_all(&self, debts: NewDebts) -> Result<(), DataError> {
+    /// Durable when this returns. `lines`: those that ask for it; the last batch says that they are
+    /// dealt with.
+    pub(super) async fn owe_all(
+        &self,
+        debts: NewDebts,
+        mut lines: Option<&mut NewLines>,
+    ) -> Result<(), DataError> {
         let debts: Vec<_> = debts.into_iter().collect();
-        for some in debts.chunks(PAIRS_MAX) {
+        let mut chunks = debts.chunks(PAIRS_MAX).peekable();
+        while let Some(some) = chunks.next() {
+            let mut lines = lines.as_deref_mut().filter(|_| chunks.peek().is_none());
             let mut attempts = 0;
             loop {
-                match self.try_owe(some).await {
+                match self.try_owe(some, lines.as_deref_mut()).await {
                     Err(DataError::Conflict { .. }) if attempts < ATTEMPTS_MAX => attempts += 1,
                     done => break done?,
                 }
@@ -92,6 +99,7 @@ impl Federation {
     async fn try_owe(
         &self,
         debts: &[((OwnedServerName, OwnedRoomId), Vec<OwedEvent>)],
+        lines: Option<&mut NewLines>,
     ) -> Result<(), DataError> {
         let parts = self.data().parts();
         let keys: Vec<_> = debts
@@ -113,6 +121,9 @@ impl Federation {
             if first {
                 self.note_debtor(&mut write, server);
             }
+        }
+        if let Some(lines) = lines {
+            lines.note_in(&mut write);
         }
         self.data().commit(write).await?;
         let servers = debts.iter().map(|((server, _), _)| server.clone());

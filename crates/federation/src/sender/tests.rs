@@ -43,6 +43,25 @@ async fn a_room_without_other_servers_costs_no_batch() {
 }
 
 #[tokio::test]
+async fn many_events_for_many_servers_are_noted_in_one_batch() {
+    let server = Server::new().await;
+    let names: Vec<String> = (0..60).map(|n| format!("s{n}.example")).collect();
+    let names: Vec<&str> =
+        ["own.example"].into_iter().chain(names.iter().map(|name| &**name)).collect();
+    server.room("!a:own.example", &names).await;
+    for _ in 0..50 {
+        server.event("!a:own.example", "@me:own.example", "m.room.message", None, json!({})).await;
+    }
+    let (_, before) = server.store.round_trips();
+    server.federation.owe_events().await.expect("a store");
+    assert_eq!(server.store.round_trips().1, before + 1, "debts and cursor");
+    let server = server.restarted().await;
+    let (_, before) = server.store.round_trips();
+    server.federation.owe_events().await.expect("a store");
+    assert_eq!(server.store.round_trips().1, before, "all of it was dealt with");
+}
+
+#[tokio::test]
 async fn whoever_is_removed_hears_of_it_even_if_nobody_else_is_there() {
     let server = Server::new().await;
     server.room("!a:own.example", &["own.example"]).await;
@@ -54,6 +73,28 @@ async fn whoever_is_removed_hears_of_it_even_if_nobody_else_is_there() {
     server.federation.owe_events().await.expect("a store");
     assert_eq!(server.round(b()).await, Round::Sent);
     assert_eq!(event_ids(&server.peer.sent()[0].1), ["2", "3"], "an invite goes its own way");
+}
+
+#[tokio::test]
+async fn whoever_is_removed_gets_what_was_said_while_they_were_there() {
+    let server = Server::new().await;
+    server.room("!a:own.example", &["own.example"]).await;
+    let (sender, member) = ("@me:own.example", Some("@you:b.example"));
+    let stranger = Some("@nobody:c.example");
+    // The room is as it is after all of this: nobody else is there.
+    let joined = json!({ "membership": "join" });
+    server.event("!a:own.example", "@you:b.example", "m.room.member", member, joined).await;
+    server.event("!a:own.example", sender, "m.room.message", None, json!({})).await;
+    server.replacing(1, "!a:own.example", sender, member, json!({ "membership": "ban" })).await;
+    server.event("!a:own.example", sender, "m.room.message", None, json!({})).await;
+    let invited = json!({ "membership": "invite" });
+    server.event("!a:own.example", sender, "m.room.member", stranger, invited).await;
+    server.replacing(5, "!a:own.example", sender, stranger, json!({ "membership": "leave" })).await;
+    server.federation.owe_events().await.expect("a store");
+    assert_eq!(server.round(b()).await, Round::Sent);
+    assert_eq!(event_ids(&server.peer.sent()[0].1), ["2", "3"], "not what was said later");
+    assert_eq!(server.round(server_name!("c.example")).await, Round::Sent);
+    assert_eq!(event_ids(&server.peer.sent()[1].1), ["6"], "who was not there reads nothing");
 }
 
 #[tokio::test]

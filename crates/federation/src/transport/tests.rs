@@ -19,6 +19,8 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::*;
 
+mod identity;
+
 const LIMITS: CallLimits = CallLimits { time: Duration::from_millis(700), answer_bytes: 1_000 };
 
 /// A certificate authority.

@@ -127,7 +127,7 @@ async fn what_was_half_written_is_gone_after_a_restart() {
     std::fs::write(world.folder.path().join("incoming/left"), b"x").expect("writes");
     assert_eq!(world.files(), (0, 1));
     let settings = world.media.settings().clone();
-    Media::open(world.data.clone(), Federation::off(world.data.clone()), settings)
+    Media::open(world.data.clone(), Federation::off(world.data.clone()), nowhere(), settings)
         .await
         .expect("opens again");
     assert_eq!(world.files(), (0, 0));

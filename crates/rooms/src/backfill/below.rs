@@ -141,6 +141,6 @@ impl Appending<'_> {
 }
 
 /// Whether it is settled where an event is shown, or that it is not.
-fn is_done(stored: &StoredEvent) -> bool {
+pub(super) fn is_done(stored: &StoredEvent) -> bool {
     stored.place.is_some() || stored.rejected || stored.soft_failed
 }

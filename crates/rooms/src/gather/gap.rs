@@ -11,7 +11,7 @@ use ruma::{
     room_version_rules::RoomVersionRules,
 };
 
-use crate::{Rooms, RoomsError, append::Appending, remote_append::Way};
+use crate::{Rooms, RoomsError, append::Appending, outliers::is_create, remote_append::Way};
 
 /// Events that are asked for one by one; more are asked for as a whole.
 const SINGLE_EVENTS_MAX: usize = 50;
@@ -34,6 +34,12 @@ impl Rooms {
         let Some(event) = event.into_iter().find(|event| event.event_id() == id) else {
             return Ok(());
         };
+        if is_create(&event) {
+            // Nobody can tell the state before the beginning.
+            let way = Way::Aside(StateRoot::EMPTY);
+            self.take_event(room, &event, way, None).await?;
+            return Ok(());
+        }
         let request = get_room_state_ids::v1::Request::new(id.to_owned(), room.to_owned());
         let call = self.federation().call_within(origin, request, CallLimits::LARGE);
         let told = match call.await {
@@ -93,6 +99,7 @@ impl Rooms {
             let answers = together(calls).await.into_iter().filter_map(Result::ok);
             raw.extend(answers.map(|answer| answer.pdu));
         }
+        self.look_for_strangers(origin, room, &raw).await;
         let wanted: BTreeSet<OwnedEventId> = ids.into_iter().collect();
         let mut events = self.check_events(room, raw, rules).await.good;
         // Whatever else the other server may have put there.
@@ -110,6 +117,7 @@ impl Rooms {
         let request = get_room_state::v1::Request::new(id.to_owned(), room.to_owned());
         let call = self.federation().call_within(origin, request, CallLimits::LARGE);
         let Ok(answer) = call.await else { return Vec::new() };
+        self.look_for_strangers(origin, room, &answer.pdus).await;
         let raw = answer.pdus.into_iter().chain(answer.auth_chain).take(STATE_EVENTS_MAX);
         self.check_events(room, raw.collect(), rules).await.good
     }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Events of one room that are looked at together.
-const STEP_EVENTS: u32 = 50;
+const STEP_EVENTS: u32 = 200;
 /// How often events are tried that lack something: other servers are asked each time. After that
 /// they are given up; the next event that names them brings them again.
 const TRIES_MAX: u32 = 4;
@@ -28,6 +28,14 @@ enum Look {
     Progress,
     /// All of these lack something.
     Stuck(Vec<InboxKey>),
+}
+
+/// What became of the first events that wait.
+struct Judged {
+    /// So many have found their place.
+    placed: usize,
+    /// The one after them lacks something, and has to wait.
+    waits: bool,
 }
 
 /// An event and where it waits.
@@ -141,18 +149,24 @@ impl Rooms {
         let (turns, mut wait, nothing) = self.turns(room, rules, rows).await;
         self.give_up(room, &nothing).await?;
         let mut is_progress = !nothing.is_empty();
-        for turn in turns {
-            match self.judge_one(room, rules, &turn).await {
-                Ok(true) => {
-                    is_progress = true;
-                    self.inbox().done(room, 1);
+        let mut left = &turns[..];
+        while let Some(first) = left.first() {
+            match self.judge_next(room, rules, left).await {
+                Ok(Judged { placed, waits }) => {
+                    is_progress |= placed > 0;
+                    self.inbox().done(room, placed);
+                    left = &left[placed..];
+                    if waits {
+                        wait.extend(left.first().map(|turn| turn.key));
+                        left = left.get(1..).unwrap_or_default();
+                    }
                 }
-                Ok(false) => wait.push(turn.key),
                 // One event that cannot be judged must not stop the others.
                 Err(RoomsError::Refused(error)) => {
-                    tracing::warn!(event = %turn.pdu.event_id(), %error, "an event is given up");
-                    self.give_up(room, &[turn.key]).await?;
+                    tracing::warn!(event = %first.pdu.event_id(), %error, "an event is given up");
+                    self.give_up(room, &[first.key]).await?;
                     is_progress = true;
+                    left = &left[1..];
                 }
                 Err(error) => return Err(error),
             }
@@ -197,20 +211,31 @@ impl Rooms {
         (turns, wait, nothing)
     }
 
-    /// Whether the event has found its place.
-    async fn judge_one(
+    /// Judge the first events that wait, as many as go into one batch.
+    async fn judge_next(
         &self,
         room: &RoomId,
         rules: &RoomVersionRules,
-        turn: &Turn,
-    ) -> Result<bool, RoomsError> {
+        turns: &[Turn],
+    ) -> Result<Judged, RoomsError> {
+        let events: Vec<_> = turns.iter().map(|turn| (turn.key, &turn.pdu)).collect();
+        let standings = self.take_events(room, &events).await?;
+        let is_missing = |standing: &&Standing| matches!(standing, Standing::Missing(_));
+        let placed = standings.len() - standings.iter().filter(is_missing).count();
+        let (Some(Standing::Missing(missing)), Some(turn)) = (standings.last(), turns.get(placed))
+        else {
+            return Ok(Judged { placed, waits: false });
+        };
+        if placed > 0 {
+            // It comes first the next time: should it be refused then, those before it are not.
+            return Ok(Judged { placed, waits: false });
+        }
         let Turn { key, origin, pdu } = turn;
-        let standing = self.take_event(room, pdu, Way::Live, Some(*key)).await?;
-        let Standing::Missing(missing) = standing else { return Ok(true) };
-        if !Box::pin(self.gather(origin, room, rules, pdu, &missing)).await? {
-            return Ok(false);
+        if !Box::pin(self.gather(origin, room, rules, pdu, missing)).await? {
+            return Ok(Judged { placed: 0, waits: true });
         }
         let standing = self.take_event(room, pdu, Way::Live, Some(*key)).await?;
-        Ok(!matches!(standing, Standing::Missing(_)))
+        let waits = matches!(standing, Standing::Missing(_));
+        Ok(Judged { placed: usize::from(!waits), waits })
     }
 }

@@ -6,6 +6,7 @@ use blaupause_data::{
     Member,
     rows::{MemberRow, RoomMember},
 };
+use blaupause_graph::StateRoot;
 use ruma::OwnedUserId;
 use serde_json::value::RawValue;
 
@@ -51,10 +52,14 @@ impl RoomAccess {
     /// [`RoomsError::Invalid`] if `at` is not one of our tokens.
     pub async fn members(&self, query: &MembersQuery) -> Result<Vec<Box<RawValue>>, RoomsError> {
         let at = token::parse_optional(query.at.as_deref())?;
+        if let Some(later) = self.when_whole().await? {
+            return Box::pin(later.members(query)).await;
+        }
         let state = match at {
-            Some(at) => self.state_at(at).await?,
+            Some(at) => self.state_at(self.not_partial_at(at).await?).await?,
             None => self.state(),
         };
+        let state = if state == StateRoot::EMPTY { self.first_state().await? } else { state };
         if state == self.head.state {
             let rows = self.current_members(query).await?;
             let events = self.load(rows.into_iter().map(|row| row.no).collect()).await?;
@@ -74,6 +79,9 @@ impl RoomAccess {
     /// [`RoomsError::NotJoined`] for who has left.
     pub async fn joined_members(&self) -> Result<BTreeMap<OwnedUserId, JoinedMember>, RoomsError> {
         self.must_reach_now()?;
+        if let Some(later) = self.when_whole().await? {
+            return Box::pin(later.joined_members()).await;
+        }
         let query = MembersQuery { membership: Some(Member::Join), ..MembersQuery::default() };
         let rows = self.current_members(&query).await?.into_iter();
         Ok(rows

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::{
     RoomAccess,
-    filter::RelationFilter,
+    filter::{RelationFilter, is_open},
     timeline::{Found, Search},
     token,
 };
@@ -88,6 +88,11 @@ impl RoomAccess {
             relations,
         };
         let found = self.find_with_history(search).await?;
+        // With a filter the start of the history may lie far before the last event that passed: who
+        // asks on gets an empty page, and knows.
+        let is_filtered = !is_open(search.filter) || !search.relations.is_open();
+        let last = found.events.last().filter(|_| is_filtered && query.dir == Direction::Backward);
+        let next = found.next.or_else(|| last.and_then(|event| event.place));
         let state = match (&query.filter.lazy_load_options, found.events.first()) {
             (LazyLoadOptions::Enabled { .. }, Some(first)) => {
                 self.senders(&found.events, first.stored.state_after).await?
@@ -96,7 +101,7 @@ impl RoomAccess {
         };
         Ok(Messages {
             start: from.to_token(),
-            end: found.next.map(Place::to_token),
+            end: next.map(Place::to_token),
             chunk: self.serialize_page(&found.events).await?,
             state: self.serialize_state(&state),
         })

@@ -22,6 +22,9 @@ impl RoomAccess {
     /// # Errors
     /// The store cannot be read.
     pub async fn full_state(&self) -> Result<Vec<Box<RawValue>>, RoomsError> {
+        if let Some(later) = self.when_whole().await? {
+            return Box::pin(later.full_state()).await;
+        }
         let events = self.state_events(self.state(), None).await?;
         Ok(self.serialize_state(&events))
     }
@@ -35,6 +38,12 @@ impl RoomAccess {
         kind: &StateEventType,
         state_key: &str,
     ) -> Result<Arc<Event>, RoomsError> {
+        if *kind == StateEventType::RoomMember
+            && !self.is_own_member(state_key)
+            && let Some(later) = self.when_whole().await?
+        {
+            return Box::pin(later.state_event(kind, state_key)).await;
+        }
         let name = (self.part, (kind.to_string(), state_key.to_owned()));
         let number = self.rooms.key_numbers().get(self.rooms.data(), [name]).await?;
         let number = number.into_iter().next().flatten();

@@ -163,6 +163,13 @@ impl RoomAccess {
         let entries = self.entries(gap, None, Direction::Backward, 1).await?;
         Ok(entries.rows.first().map_or(StateRoot::EMPTY, |(_, entry)| entry.state))
     }
+
+    /// The state with the creator alone: who asks for the members at the very beginning, as at the
+    /// start of a timeline that shows the whole room, is told of them.
+    pub(crate) async fn first_state(&self) -> Result<StateRoot, RoomsError> {
+        let entries = self.entries(Place::START, None, Direction::Forward, 2).await?;
+        Ok(entries.rows.last().map_or(StateRoot::EMPTY, |(_, entry)| entry.state))
+    }
 }
 
 /// The gap behind entry number `at`, seen in the direction of the search; `None` if nothing lies

@@ -51,6 +51,7 @@ impl Rooms {
         let (draft, parents) = rebuild(&template, &wanted).map_err(bad_answer)?;
         let pdu = seal(&draft, &parents, data.server_name(), data.signing_key().pair(), &rules)
             .map_err(bad_answer)?;
+        self.must_be_vouched_by_ours(&pdu)?;
         Ok(Prepared { version, rules, pdu })
     }
 

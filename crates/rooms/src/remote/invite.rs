@@ -100,13 +100,29 @@ impl Rooms {
                 Proposal::Said(event) => return Ok(event),
                 Proposal::New(proposed) => *proposed,
             };
+        let pdu = self.signed_by_policy_server(&room, pdu).await?;
         let state = described.into_iter().map(RawStrippedState::Pdu).collect();
         let id = pdu.event_id().to_owned();
         let request = Request::new(room.clone(), id.clone(), version, pdu.to_raw(), state);
         let answer = self.federation().call(server, request).await?;
         let signed = with_signature(&pdu, &answer.event, server, &rules)?;
+        self.must_be_cosigned(&signed, server, &rules).await?;
         self.accept(self.data().server_name(), &room, signed).await?;
         Ok(id)
+    }
+
+    /// Nobody of the room asks for the signature of who is invited, so that a wrong one would never
+    /// be found later.
+    async fn must_be_cosigned(
+        &self,
+        event: &RawValue,
+        server: &ServerName,
+        rules: &RoomVersionRules,
+    ) -> Result<(), RoomsError> {
+        // With the signature it must still be an event.
+        let mut event = MemberEvent::read(event, rules).map_err(bad_answer)?;
+        event.unverified = event.unverified.signed_by(server.to_owned());
+        self.verified(event, rules).await.map(drop).map_err(bad_answer)
     }
 
     /// The event, if it says anything new.
@@ -158,8 +174,5 @@ fn with_signature(
     if let Some(CanonicalJsonValue::Object(signatures)) = event.get_mut("signatures") {
         signatures.insert(server.to_string(), CanonicalJsonValue::Object(signed.clone()));
     }
-    let event = validate::raw(&event)?;
-    // With the signature it must still be an event.
-    MemberEvent::read(&event, rules).map_err(bad_answer)?;
-    Ok(event)
+    validate::raw(&event)
 }

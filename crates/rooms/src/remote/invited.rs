@@ -45,6 +45,7 @@ impl Rooms {
             return Err(RoomsError::Invalid("this person is not of this server"));
         }
         self.federation().permits(event.pdu.sender().server_name())?;
+        self.must_be_described_enterable(&invited.room, &invited.state)?;
         let pdu = self.verified(event, &rules).await?;
         if !self.accounts().is_active(&target).await? {
             return Err(RoomsError::NotFound("person"));

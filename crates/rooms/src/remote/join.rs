@@ -1,16 +1,12 @@
 //! Coming into a room through another server.
 
-use std::collections::BTreeSet;
-
 use blaupause_federation::CallLimits;
 use blaupause_graph::{Pdu, Unverified};
-use blaupause_policy::FederationMode;
 use ruma::{
-    OwnedServerName, OwnedUserId, ServerName,
+    ServerName,
     api::federation::membership::create_join_event::v2::{Request, RoomState},
     room_version_rules::RoomVersionRules,
 };
-use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
@@ -18,7 +14,10 @@ use super::{
     via::Tries,
 };
 use crate::{
-    ChangeMembership, Handshake, Rooms, RoomsError, import::Import, remote::handshake::Prepared,
+    ChangeMembership, Handshake, Rooms, RoomsError,
+    import::Import,
+    partial::{ServersSaid, servers_named},
+    remote::handshake::Prepared,
 };
 
 /// State events of a room that a server may send us; a room with 100,000 members has some more
@@ -51,6 +50,7 @@ impl Rooms {
 
     async fn join_through_others(&self, change: &ChangeMembership) -> Result<(), RoomsError> {
         let servers = self.candidates(&change.target, &change.room, &change.via).await?;
+        self.must_be_enterable(&change.room, [], &[])?;
         let mut content = self.join_content(&change.target).await?;
         content.extend(change.reason.as_ref().map(|reason| ("reason".to_owned(), json!(reason))));
         let wish = Wish {
@@ -72,8 +72,10 @@ impl Rooms {
     async fn join_through(&self, server: &ServerName, wish: &Wish<'_>) -> Result<(), RoomsError> {
         let prepared = self.prepare(server, wish).await?;
         let id = prepared.pdu.event_id().to_owned();
-        let request = Request::new(wish.room.clone(), id, prepared.pdu.to_raw());
+        let mut request = Request::new(wish.room.clone(), id, prepared.pdu.to_raw());
+        request.omit_members = self.settings().faster_joins;
         let answer = self.federation().call_within(server, request, CallLimits::LARGE).await?;
+        self.federation().handed_over(prepared.pdu.event_id(), server);
         let taken = self.take_in(server, wish, prepared, answer.room_state).await;
         if let Err(error) = &taken {
             // There, we are in the room now; here, we are not and will not be.
@@ -90,23 +92,53 @@ impl Rooms {
         prepared: Prepared,
         answer: RoomState,
     ) -> Result<(), RoomsError> {
-        let event = joined_event(&prepared.pdu, &answer, &prepared.rules)?;
-        self.must_be_unmixed(&answer.state)?;
-        if self.is_outside(wish.room).await? {
-            self.import(Import {
-                room: wish.room.clone(),
-                version: prepared.version,
-                origin: server.to_owned(),
-                state: answer.state,
-                auth_chain: answer.auth_chain,
-                event,
-            })
-            .await
-            .map_err(not_whole)?;
-        } else {
-            self.accept(server, wish.room, event).await?;
+        let asked = self.settings().faster_joins;
+        let event = joined_event(&prepared.pdu, &answer, asked, &prepared.rules)?;
+        let partial = self.servers_said(server, &answer)?;
+        let told = answer.state.iter().chain(&answer.auth_chain).map(|event| &**event);
+        let said = partial.as_ref().map(|said| said.in_room.as_slice()).unwrap_or_default();
+        self.must_be_enterable(wish.room, told, said)?;
+        let is_outside = self.is_outside(wish.room).await?;
+        if !is_outside || self.is_partial(wish.room).await? {
+            // The room is here, or was until a moment ago: what is known of it goes on.
+            match self.accept(server, wish.room, event.clone()).await {
+                Ok(_) => return self.forget_outside(wish.user, wish.room).await,
+                Err(error) if !is_outside => return Err(error),
+                Err(error) => tracing::debug!(room = %wish.room, %error, "a room begins anew"),
+            }
         }
+        self.import(Import {
+            room: wish.room.clone(),
+            version: prepared.version,
+            origin: server.to_owned(),
+            state: answer.state,
+            auth_chain: answer.auth_chain,
+            event,
+            partial,
+        })
+        .await
+        .map_err(not_whole)?;
         self.forget_outside(wish.user, wish.room).await
+    }
+
+    /// Who is in the room, if its members were left out.
+    fn servers_said(
+        &self,
+        server: &ServerName,
+        answer: &RoomState,
+    ) -> Result<Option<ServersSaid>, RoomsError> {
+        if !answer.members_omitted {
+            return Ok(None);
+        }
+        let names = answer.servers_in_room.as_deref();
+        let names = names.ok_or_else(|| bad_answer("neither members nor servers are named"))?;
+        let mut in_room = servers_named(names);
+        let own = self.data().server_name();
+        in_room.retain(|name| name != own);
+        if !in_room.iter().any(|name| name == server) {
+            in_room.push(server.to_owned());
+        }
+        Ok(Some(ServersSaid { via: server.to_owned(), in_room }))
     }
 }
 
@@ -118,52 +150,14 @@ fn not_whole(error: RoomsError) -> RoomsError {
     }
 }
 
-/// Servers that are named to somebody who may not come in because of them.
-const NAMED_MAX: usize = 5;
-
-impl Rooms {
-    /// In a closed federation nobody joins rooms with people of servers outside of it: what they say
-    /// would come in by others.
-    fn must_be_unmixed(&self, state: &[Box<RawValue>]) -> Result<(), RoomsError> {
-        if self.federation().servers().mode != FederationMode::Closed {
-            return Ok(());
-        }
-        let mut strangers = servers_of(state);
-        strangers.retain(|server| self.federation().permits(server).is_err());
-        if strangers.is_empty() {
-            return Ok(());
-        }
-        let named = strangers.iter().take(NAMED_MAX).map(|server| server.as_str());
-        Err(RoomsError::MixedRoom(named.collect::<Vec<_>>().join(", ")))
-    }
-}
-
-/// The servers of the people who are joined in a state. Pure.
-fn servers_of(state: &[Box<RawValue>]) -> BTreeSet<OwnedServerName> {
-    #[derive(Deserialize)]
-    struct Member {
-        #[serde(rename = "type")]
-        kind: String,
-        state_key: OwnedUserId,
-        content: Content,
-    }
-    #[derive(Deserialize)]
-    struct Content {
-        membership: String,
-    }
-    let members = state.iter().filter_map(|event| serde_json::from_str::<Member>(event.get()).ok());
-    let joined =
-        members.filter(|event| event.kind == "m.room.member" && event.content.membership == "join");
-    joined.map(|event| event.state_key.server_name().to_owned()).collect()
-}
-
 /// The join as it is to be stored: ours, with the signature of whoever vouches. Pure.
 fn joined_event(
     ours: &Pdu,
     answer: &RoomState,
+    may_omit: bool,
     rules: &RoomVersionRules,
 ) -> Result<Box<RawValue>, RoomsError> {
-    if answer.members_omitted {
+    if answer.members_omitted && !may_omit {
         return Err(bad_answer("members are missing, and nobody asked for that"));
     }
     if answer.state.len() > STATE_EVENTS_MAX || answer.auth_chain.len() > AUTH_EVENTS_MAX {
@@ -189,27 +183,6 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_joined_counts_as_somebody_in_the_room() {
-        let member = |user: &str, membership: &str| {
-            let content = json!({ "membership": membership });
-            raw(&json!({ "type": "m.room.member", "state_key": user, "content": content }))
-        };
-        let state = [
-            member("@a:a.example", "join"),
-            member("@b:a.example", "join"),
-            member("@c:c.example:8448", "join"),
-            member("@d:d.example", "leave"),
-            member("@e:e.example", "ban"),
-            member("@f:f.example", "invite"),
-            member("nobody", "join"),
-            raw(&json!({ "type": "m.room.topic", "state_key": "", "content": {} })),
-            raw(&json!(5)),
-        ];
-        let servers: Vec<String> = servers_of(&state).iter().map(ToString::to_string).collect();
-        assert_eq!(servers, ["a.example", "c.example:8448"]);
-    }
-
-    #[test]
     fn an_answer_without_members_is_refused() {
         let rules = ruma::RoomVersionId::V11.rules().expect("known");
         let event = json!({
@@ -222,15 +195,16 @@ mod tests {
         let id = ours.event_id().to_owned();
         let ours = Pdu::from_stored(event.to_string(), id, &rules).expect("well formed");
         let mut answer = RoomState::new();
-        assert!(joined_event(&ours, &answer, &rules).is_ok(), "ours, if none is answered");
+        assert!(joined_event(&ours, &answer, false, &rules).is_ok(), "ours, if none is answered");
         answer.event = Some(raw(&event));
-        assert!(joined_event(&ours, &answer, &rules).is_ok());
+        assert!(joined_event(&ours, &answer, false, &rules).is_ok());
         let mut other = event;
         other["depth"] = json!(3);
         answer.event = Some(raw(&other));
-        assert!(joined_event(&ours, &answer, &rules).is_err(), "another event");
+        assert!(joined_event(&ours, &answer, false, &rules).is_err(), "another event");
         answer.event = None;
         answer.members_omitted = true;
-        assert!(joined_event(&ours, &answer, &rules).is_err());
+        assert!(joined_event(&ours, &answer, false, &rules).is_err());
+        assert!(joined_event(&ours, &answer, true, &rules).is_ok(), "where that was asked for");
     }
 }

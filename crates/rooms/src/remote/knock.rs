@@ -18,6 +18,7 @@ impl Rooms {
             _ => {}
         }
         let servers = self.candidates(user, room, &change.via).await?;
+        self.must_be_enterable(room, [], &[])?;
         let mut content = serde_json::Map::new();
         add_profile(&mut content, &self.profile(user).await?);
         content.extend(change.reason.as_ref().map(|reason| ("reason".to_owned(), json!(reason))));
@@ -37,6 +38,7 @@ impl Rooms {
         let event_id = prepared.pdu.event_id().to_owned();
         let request = Request::new(wish.room.clone(), event_id.clone(), prepared.pdu.to_raw());
         let answer = self.federation().call_within(server, request, step_limits()).await?;
+        self.must_be_described_enterable(wish.room, &answer.knock_room_state)?;
         let stripped = stripped(answer.knock_room_state, &prepared.pdu, &prepared.rules);
         let new = NewOutside {
             room: wish.room.clone(),

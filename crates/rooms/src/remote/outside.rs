@@ -19,7 +19,7 @@ pub(super) struct NewOutside {
     pub membership: Member,
     /// Who sent the member event.
     pub sender: OwnedUserId,
-    /// Stripped state, JSON.
+    /// Stripped state, JSON; where it has ended, the event with which it did.
     pub stripped: Vec<String>,
     /// Where it comes from; `None` when it has ended.
     pub from: Option<Outside>,
@@ -50,6 +50,19 @@ impl Rooms {
         Ok(row.map(|row| row.value).filter(|row| row.room_id == room))
     }
 
+    /// The number of the event that invites somebody to a room that this server is not in.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn invitation_from_outside(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+    ) -> Result<Option<EventNo>, RoomsError> {
+        let outside = self.outside(user, room).await?;
+        Ok(outside.map(|outside| outside_no(self.data(), &outside.event_id)))
+    }
+
     /// The person is in the room now: what it came from no longer matters.
     pub(super) async fn forget_outside(
         &self,
@@ -72,6 +85,16 @@ impl Rooms {
         &self,
         new: NewOutside,
         expect: impl FnOnce(Option<Member>) -> bool,
+    ) -> Result<(), RoomsError> {
+        self.write_outside_with(new, expect, |_| {}).await
+    }
+
+    /// The same, with something else in the batch.
+    pub(super) async fn write_outside_with(
+        &self,
+        new: NewOutside,
+        expect: impl FnOnce(Option<Member>) -> bool,
+        more: impl FnOnce(&mut Write),
     ) -> Result<(), RoomsError> {
         let parts = self.data().parts();
         let (home, part) = (parts.user(&new.user), parts.room(&new.room));
@@ -117,6 +140,7 @@ impl Rooms {
         write.put::<UserRoomRow>(home, &key, &row);
         let (user, room, membership) = (new.user, new.room, new.membership);
         write.change(&Change::Membership { user, room, membership });
+        more(&mut write);
         self.data().commit(write).await?;
         drop(lane);
         Ok(())

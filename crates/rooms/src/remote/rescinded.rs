@@ -5,7 +5,7 @@ use ruma::{OwnedUserId, RoomId, ServerName};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::outside::NewOutside;
+use super::{ending::as_told, outside::NewOutside};
 use crate::{Rooms, RoomsError, member_event::MemberEvent};
 
 #[derive(Deserialize)]
@@ -17,8 +17,9 @@ impl Rooms {
     /// Events of a room that this server is not in, sent to us. If one ends an invitation or knock
     /// of one of our people, they see it. Everything else is not for us.
     ///
-    /// What the room says of it nobody here can know. So only whom the person had to do with is
-    /// believed: the one who invited them, or whoever names the very event.
+    /// What the room says of it nobody here can know, neither who may do what there. So only whom
+    /// the person had to do with is believed: the one who invited them or, where they knocked,
+    /// whoever names the very event.
     ///
     /// # Errors
     /// The store failed.
@@ -58,11 +59,13 @@ impl Rooms {
         };
         let pdu = &event.pdu;
         let concerns = pdu.room_id() == room && pdu.state_key() == Some(user.as_str());
-        let is_inviters = row.membership == Member::Invite && *pdu.sender() == row.sender;
-        let names_it = pdu.auth_events().contains(&outside.event_id);
+        let is_believed = match row.membership {
+            Member::Invite => *pdu.sender() == row.sender,
+            _ => pdu.auth_events().contains(&outside.event_id),
+        };
         let from_there =
             pdu.sender().server_name() == origin || outside.via.iter().any(|via| via == origin);
-        if !concerns || !from_there || !(is_inviters || names_it) {
+        if !concerns || !from_there || !is_believed {
             return Ok(());
         }
         let Ok(pdu) = self.verified(event, &rules).await else { return Ok(()) };
@@ -71,7 +74,7 @@ impl Rooms {
             user,
             membership,
             sender: pdu.sender().to_owned(),
-            stripped: Vec::new(),
+            stripped: as_told(&pdu),
             from: None,
             told: None,
         };

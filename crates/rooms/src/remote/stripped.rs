@@ -3,13 +3,16 @@
 
 use blaupause_graph::{Pdu, Unverified};
 use ruma::{
-    OwnedUserId, api::federation::membership::RawStrippedState,
+    OwnedUserId, RoomId, api::federation::membership::RawStrippedState,
     room_version_rules::RoomVersionRules,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::stripped::{STRIPPED_BYTES_MAX, strip};
+use crate::{
+    Rooms, RoomsError,
+    stripped::{STRIPPED_BYTES_MAX, strip},
+};
 
 /// Events that describe a room.
 const EVENTS_MAX: usize = 50;
@@ -46,6 +49,26 @@ pub(super) fn stripped(
         .collect();
     events.push(own);
     events
+}
+
+impl Rooms {
+    /// May our people come into a room that is described like this?
+    ///
+    /// # Errors
+    /// [`RoomsError::MixedRoom`].
+    pub(super) fn must_be_described_enterable(
+        &self,
+        room: &RoomId,
+        told: &[RawStrippedState],
+    ) -> Result<(), RoomsError> {
+        let told = told.iter().filter_map(|event| match event {
+            RawStrippedState::Pdu(event) => Some(&**event),
+            #[expect(deprecated, reason = "servers still send it")]
+            RawStrippedState::Stripped(event) => Some(event.json()),
+            _ => None,
+        });
+        self.must_be_enterable(room, told, &[])
+    }
 }
 
 fn readable(told: &RawStrippedState, member: &Pdu, rules: &RoomVersionRules) -> Option<String> {

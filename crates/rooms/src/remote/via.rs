@@ -10,8 +10,9 @@ const CANDIDATES_MAX: usize = 10;
 
 impl Rooms {
     /// Servers that may be in the room, the most promising first: those that the person names, the
-    /// one that invited them, the one that the room is named after, those that were in it when we
-    /// last were. Only servers that ours may deal with.
+    /// one that invited them, those that were in it when we last were. The one that the room is
+    /// named after only where nobody names any: it may never have been in the room, and who names
+    /// servers wants these. Only servers that ours may deal with.
     ///
     /// # Errors
     /// [`RoomsError::RoomUnknown`] if there is none; [`RoomsError::Federation`] if there are only
@@ -26,7 +27,9 @@ impl Rooms {
         if let Some(outside) = self.outside(user, room).await? {
             servers.extend(outside.via);
         }
-        servers.extend(room.server_name().map(ToOwned::to_owned));
+        if servers.is_empty() {
+            servers.extend(room.server_name().map(ToOwned::to_owned));
+        }
         servers.extend(self.data().servers_in(room).await?.into_iter().take(CANDIDATES_MAX));
         self.permitted(servers)
     }

@@ -132,6 +132,7 @@ impl Appending<'_> {
         if self.write.len() < PIECE_OPS_MAX && self.write.size_bytes() < PIECE_BYTES_MAX {
             return Ok(());
         }
+        self.must_be_whole()?;
         self.commit_piece().await
     }
 

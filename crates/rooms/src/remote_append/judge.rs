@@ -29,41 +29,70 @@ impl Appending<'_> {
         kin: &Kin,
         before: StateRoot,
     ) -> Result<Verdict, RoomsError> {
-        let rules = self.hot.rules.clone();
-        let (kind, sender) = (pdu.kind(), pdu.sender());
-        let needed = match state_needed(kind, sender, pdu.state_key(), pdu.content(), &rules) {
+        let needed = match self.judge_alone(pdu, &kin.auth).await? {
             Ok(needed) => needed,
-            Err(refusal) => return Ok(Verdict::Rejected(refusal.to_string())),
+            Err(why) => return Ok(Verdict::Rejected(why)),
         };
-        let all: Vec<_> = needed.iter().cloned().chain(pdu.state_name()).collect();
-        self.look_up(&all).await?;
-        if *kind == TimelineEventType::RoomCreate {
-            return Ok(Verdict::Rejected("the room has its create event".to_owned()));
-        }
-        if pdu.prev_events().is_empty() {
-            return Ok(Verdict::Rejected("it follows no event".to_owned()));
-        }
-        let create = self.state(&StateEventType::RoomCreate, "");
-        let fetch = |id: &EventId| {
-            let auth = kin.auth.iter().map(|(_, pdu)| pdu);
-            auth.chain(&create).find(|pdu| pdu.event_id() == id).cloned()
-        };
-        let by_auth_events = authorize_by_auth_events(pdu, fetch, &rules);
-        if let Some(why) = refused(by_auth_events)? {
+        let is_partial = self.is_partial();
+        if (is_partial || before != self.head.state)
+            && let Some(why) = self.judge_at(pdu, &needed, before).await?
+        {
             return Ok(Verdict::Rejected(why));
         }
-        if before != self.head.state {
-            let state = self.state_events_in(before, &needed).await?;
-            if let Some(why) = refused(authorize(pdu, &state, &rules))? {
-                return Ok(Verdict::Rejected(why));
-            }
+        if is_partial {
+            // The current state lacks most members: it refuses nobody.
+            return Ok(Verdict::Allowed);
         }
+        let rules = self.hot.rules.clone();
         let by_current = refused(authorize(pdu, &self.view(), &rules))?;
         Ok(match by_current {
             None => Verdict::Allowed,
             Some(why) if before == self.head.state => Verdict::Rejected(why),
             Some(why) => Verdict::SoftFailed(why),
         })
+    }
+
+    /// What the event and its auth events say without any state: what the rules need of a state, or
+    /// why they refuse. What they need, and the event's own key, are looked up afterwards.
+    pub(crate) async fn judge_alone(
+        &mut self,
+        pdu: &Pdu,
+        auth: &[(EventNo, Pdu)],
+    ) -> Result<Result<Vec<StateName>, String>, RoomsError> {
+        let rules = self.hot.rules.clone();
+        let (kind, sender) = (pdu.kind(), pdu.sender());
+        let needed = match state_needed(kind, sender, pdu.state_key(), pdu.content(), &rules) {
+            Ok(needed) => needed,
+            Err(refusal) => return Ok(Err(refusal.to_string())),
+        };
+        let all: Vec<_> = needed.iter().cloned().chain(pdu.state_name()).collect();
+        self.look_up(&all).await?;
+        if *kind == TimelineEventType::RoomCreate {
+            return Ok(Err("the room has its create event".to_owned()));
+        }
+        if pdu.prev_events().is_empty() {
+            return Ok(Err("it follows no event".to_owned()));
+        }
+        let create = self.state(&StateEventType::RoomCreate, "");
+        let fetch = |id: &EventId| {
+            let auth = auth.iter().map(|(_, pdu)| pdu);
+            auth.chain(&create).find(|pdu| pdu.event_id() == id).cloned()
+        };
+        Ok(match refused(authorize_by_auth_events(pdu, fetch, &rules))? {
+            Some(why) => Err(why),
+            None => Ok(needed),
+        })
+    }
+
+    /// Why a state refuses an event. `needed` was looked up.
+    pub(crate) async fn judge_at(
+        &mut self,
+        pdu: &Pdu,
+        needed: &[StateName],
+        root: StateRoot,
+    ) -> Result<Option<String>, RoomsError> {
+        let state = self.state_events_in(root, needed).await?;
+        refused(authorize(pdu, &state, &self.hot.rules))
     }
 
     /// Events of a state that is not the current one; their keys were looked up.

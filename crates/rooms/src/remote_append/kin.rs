@@ -93,7 +93,10 @@ impl Appending<'_> {
         };
         let own = number(Some(own))?;
         let late = got.many(late)?.rows.into_iter().map(|((_, no), _)| no).collect();
-        let target = number(target)?;
+        let target = match number(target)? {
+            Some(target) => Some(target),
+            None => target_of(pdu).and_then(|id| self.together.number(&id)),
+        };
         let auth = auth.into_iter().map(number).collect::<Result<Vec<_>, _>>()?;
         let prev = prev.into_iter().map(number).collect::<Result<Vec<_>, _>>()?;
 
@@ -161,15 +164,22 @@ impl Appending<'_> {
     }
 
     /// An event of the current state, if it was looked up.
-    fn at_hand(&self, id: &EventId) -> Option<(EventNo, Pdu)> {
+    pub(super) fn at_hand(&self, id: &EventId) -> Option<(EventNo, Pdu)> {
         let known = self.changed.values().chain(self.hot.state.iter().map(|(_, known)| known));
         let mut events = known.filter_map(|known| known.event.as_ref());
         events.find(|(_, pdu)| pdu.event_id() == id).cloned()
     }
 
+    /// A tip of the room, or an event of the batch.
     fn tip(&self, id: &EventId) -> Option<Parent> {
-        let tip = self.head.tips.iter().find(|tip| *tip.event_id == *id)?;
-        Some(Parent { no: tip.no, state: tip.state, is_hidden: false, prev: Vec::new() })
+        let tip = self.head.tips.iter().find(|tip| *tip.event_id == *id);
+        let tip = tip.map(|tip| Parent {
+            no: tip.no,
+            state: tip.state,
+            is_hidden: false,
+            prev: Vec::new(),
+        });
+        tip.or_else(|| self.together.parent(id))
     }
 }
 

@@ -49,6 +49,7 @@ impl Appending<'_> {
 
     fn wait_for(&mut self, target: &str, no: EventNo) {
         let hash = self.rooms.data().parts().hash16(target);
+        self.together.note_awaited(target);
         self.write.put::<LateRow>(self.part(), &(hash, no), &());
     }
 

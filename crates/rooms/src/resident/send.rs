@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 
 use blaupause_graph::countersign;
+use ruma::OwnedServerName;
 use serde_json::value::RawValue;
 
 use super::{HandedOver, Handshake};
-use crate::{Rooms, RoomsError, append::Appending, member_event::MemberEvent};
+use crate::{
+    Rooms, RoomsError, ServerAccess, StateAt, append::Appending, member_event::MemberEvent,
+};
 
 /// The room as somebody who joins gets it.
 #[derive(Clone, Debug)]
@@ -17,6 +20,8 @@ pub struct JoinedState {
     pub state: Vec<Box<RawValue>>,
     /// What the state and the join rest on.
     pub auth_chain: Vec<Box<RawValue>>,
+    /// Members were left out: the servers that were in the room before the join.
+    pub servers: Option<Vec<OwnedServerName>>,
 }
 
 impl Rooms {
@@ -26,10 +31,7 @@ impl Rooms {
     /// [`RoomsError::RoomUnknown`], [`RoomsError::Forbidden`], [`RoomsError::Refused`],
     /// [`RoomsError::Missing`], [`RoomsError::Invalid`], [`RoomsError::CannotAuthoriseJoin`].
     pub async fn take_join(&self, handed: &HandedOver) -> Result<JoinedState, RoomsError> {
-        let event = self.checked(Handshake::Join, handed).await?;
-        let event = self.accept(&handed.origin, &handed.room, event).await?.pdu.to_raw();
-        self.pass_on(&handed.room, &handed.event_id, &handed.origin).await?;
-        let access = self.server_access(&handed.origin, &handed.room).await?;
+        let (event, access, _) = self.let_in(handed).await?;
         let before = access.state_at(&handed.event_id).await?;
         let rests_on = access.event_auth(&handed.event_id).await?;
         let mut auth_chain = before.auth_chain;
@@ -37,7 +39,36 @@ impl Rooms {
         let more = rests_on.into_iter().filter(|event| !have.contains(event.get()));
         let more: Vec<_> = more.collect();
         auth_chain.extend(more);
-        Ok(JoinedState { event, state: before.state, auth_chain })
+        Ok(JoinedState { event, state: before.state, auth_chain, servers: None })
+    }
+
+    /// As [`Rooms::take_join`], for who does without being told at once who is in the room, but for
+    /// those after whom it is called (`omit_members`).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn take_join_without_members(
+        &self,
+        handed: &HandedOver,
+    ) -> Result<JoinedState, RoomsError> {
+        let (event, access, servers) = self.let_in(handed).await?;
+        let told = access.state_without_members_at(&handed.event_id).await?;
+        let StateAt { state, auth_chain } = told;
+        Ok(JoinedState { event, state, auth_chain, servers: Some(servers) })
+    }
+
+    /// The event as it is in the room, what its server may read there, and the servers that were
+    /// there before.
+    async fn let_in(
+        &self,
+        handed: &HandedOver,
+    ) -> Result<(Box<RawValue>, ServerAccess, Vec<OwnedServerName>), RoomsError> {
+        let event = self.checked(Handshake::Join, handed).await?;
+        let servers = self.data().servers_in(&handed.room).await?;
+        let event = self.accept(&handed.origin, &handed.room, event).await?.pdu.to_raw();
+        self.pass_on(&handed.room, &handed.event_id, &handed.origin).await?;
+        let access = self.server_access(&handed.origin, &handed.room).await?;
+        Ok((event, access, servers))
     }
 
     /// Another server's user leaves or declines (`send_leave`). Durable when this returns.
@@ -71,6 +102,9 @@ impl Rooms {
         kind: Handshake,
         handed: &HandedOver,
     ) -> Result<Box<RawValue>, RoomsError> {
+        if kind != Handshake::Leave {
+            self.must_be_whole_for_others(&handed.room).await?;
+        }
         let mut lane = self.lane(&handed.room).await?;
         let mut batch = Appending::new(self, lane.room()?);
         batch.must_serve(&handed.origin).await?;

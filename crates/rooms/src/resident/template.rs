@@ -23,6 +23,9 @@ impl Rooms {
         if query.user.server_name() != query.origin {
             return Err(RoomsError::Forbidden("a server speaks for its own people only"));
         }
+        if kind != Handshake::Leave {
+            self.must_be_whole_for_others(&query.room).await?;
+        }
         let mut lane = self.lane(&query.room).await?;
         let mut batch = Appending::new(self, lane.room()?);
         batch.must_serve(&query.origin).await?;

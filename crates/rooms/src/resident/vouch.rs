@@ -78,10 +78,13 @@ impl Appending<'_> {
         for (room, head, we, they) in slots {
             let knows = got.one(head)?.is_some_and(|head| head.room_id == *room);
             // What was known when the last of our users left may long be wrong.
+            let is_found = got.one(they)?.is_some_and(|row| row.user_id == user);
             if !knows || got.one(we)?.is_none() {
                 answer = Entitled::CannotTell;
-            } else if got.one(they)?.is_some_and(|row| row.user_id == user) {
+            } else if is_found {
                 return Ok(Entitled::Yes);
+            } else if self.rooms.partial_rooms().is_partial(room) {
+                answer = Entitled::CannotTell;
             }
         }
         Ok(answer)

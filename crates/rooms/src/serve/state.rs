@@ -53,19 +53,31 @@ impl ServerAccess {
         &self,
         id: &OwnedEventId,
     ) -> Result<(Vec<Arc<Event>>, Vec<Arc<Event>>), RoomsError> {
-        let event = self.known_event(id).await?;
-        let is_outlier = event.place.is_none() && !event.stored.soft_failed;
-        if event.stored.rejected || is_outlier {
-            return Err(RoomsError::EventUnknown);
+        if self.rooms.is_partial(&self.head.room_id).await? {
+            return Err(RoomsError::Forbidden("this server does not know the whole state yet"));
         }
+        let event = self.event_with_state(id).await?;
         let state = self.rooms.data().state_all(self.part, event.stored.state_before).await?;
         let state: Vec<EventNo> = state.into_iter().map(|(_, no)| no).collect();
         let auth_chain = self.auth_chain(&state).await?;
         Ok((self.all_events(&state).await?, self.all_events(&auth_chain).await?))
     }
 
+    /// An event of which the state before it is known here.
+    pub(super) async fn event_with_state(
+        &self,
+        id: &OwnedEventId,
+    ) -> Result<Arc<Event>, RoomsError> {
+        let event = self.known_event(id).await?;
+        let is_outlier = event.place.is_none() && !event.stored.soft_failed;
+        if event.stored.rejected || is_outlier {
+            return Err(RoomsError::EventUnknown);
+        }
+        Ok(event)
+    }
+
     /// Many events, a round trip for each thousand.
-    async fn all_events(&self, numbers: &[EventNo]) -> Result<Vec<Arc<Event>>, RoomsError> {
+    pub(super) async fn all_events(&self, numbers: &[EventNo]) -> Result<Vec<Arc<Event>>, RoomsError> {
         let mut events = Vec::with_capacity(numbers.len());
         for some in numbers.chunks(EVENTS_AT_ONCE) {
             events.extend(self.events(some).await?);
@@ -74,6 +86,6 @@ impl ServerAccess {
     }
 }
 
-fn pdus(events: &[Arc<Event>]) -> Result<Vec<Box<RawValue>>, RoomsError> {
+pub(super) fn pdus(events: &[Arc<Event>]) -> Result<Vec<Box<RawValue>>, RoomsError> {
     events.iter().map(|event| as_pdu(event)).collect()
 }

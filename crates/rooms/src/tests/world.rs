@@ -54,7 +54,7 @@ impl Server {
         let accounts = Accounts::new(data.clone(), blaupause_accounts::Settings::default());
         let wire = End { from: data.server_name().to_owned(), network: network.clone() };
         let servers =
-            ServerPolicy { mode: FederationMode::Open, allow: Vec::new(), deny: Vec::new() };
+            ServerPolicy { mode: FederationMode::Open, ..ServerPolicy::default() };
         let settings = blaupause_federation::Settings { servers, ..Default::default() };
         let federation = Federation::new(data.clone(), Arc::new(wire), settings);
         let rooms = Rooms::new(data.clone(), accounts, federation, Default::default());
@@ -267,6 +267,7 @@ impl Server {
             state: told.state.clone(),
             auth_chain: told.auth_chain.clone(),
             event: join.to_raw(),
+            partial: None,
         }
     }
 

@@ -101,7 +101,7 @@ async fn a_room_is_created_once_and_state_is_for_those_with_power() {
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     let room = server.public_room(&alice).await;
     let create = server.set(&alice, &room, "m.room.create", "", json!({})).await;
-    assert!(matches!(create, Err(RoomsError::Forbidden(_))));
+    assert!(matches!(create, Err(RoomsError::Invalid(_))));
     let stranger = server.set(&bob, &room, "m.room.name", "", json!({ "name": "x" })).await;
     assert!(matches!(stranger, Err(RoomsError::Refused(Refusal::NotAllowed(_)))));
     server.join(&bob, &room).await.expect("joined");

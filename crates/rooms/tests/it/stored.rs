@@ -57,6 +57,19 @@ fn rows() -> Catalogue {
         ((any.pos(), any.small() as u16), waiting)
     });
     all.row::<InboxRoomRow>(|any| (any.room(), ()));
+    all.row::<ToldStrangerRow>(|any| {
+        (any.user(), ToldStranger { depth: any.number(), is_joined: any.one_of(&[true, false]) })
+    });
+    all.row::<PartialRoomRow>(|any| {
+        let room = PartialRoom {
+            is_whole: any.flag(),
+            join: no(any),
+            via: any.server(),
+            servers: any.list(Any::server),
+        };
+        (any.room(), room)
+    });
+    all.row::<PartialEventRow>(|any| ((any.pos(), any.small() as u16), no(any)));
     all.row::<LateRow>(|any| ((any.bytes(), no(any)), ()));
     all.row::<AliasRow>(|any| (any.text(), Alias { room_id: any.room(), creator: any.user() }));
     all.row::<ExpiredRow>(|any| ((), any.place()));
@@ -91,6 +104,16 @@ fn rows() -> Catalogue {
     all.row::<DelayTxnRow>(|any| (any.bytes(), any.text()));
     all.row::<EventDelayRow>(|any| (no(any), any.text()));
     all.row::<OutsideRow>(|any| (any.part(), outside(any)));
+    all.row::<UntoldLeaveRow>(|any| {
+        let leave = UntoldLeave {
+            content: any.text(),
+            servers: any.list(Any::server),
+            since_ms: any.number(),
+            next_ms: any.number(),
+            tries: any.small(),
+        };
+        ((any.user(), any.room()), leave)
+    });
     all.row::<ReceiptLogRow>(|any| ((any.pos(), any.small() as u8), receipt(any)));
     all
 }

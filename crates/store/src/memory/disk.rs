@@ -6,7 +6,7 @@ use std::{collections::VecDeque, future::poll_fn, task::Poll};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::MemStore;
 use crate::{CommitError, StreamPos};
@@ -23,6 +23,7 @@ pub(super) struct Disk {
     turns: Turns,
     /// Batches that nobody was told of, oldest first.
     kept: Mutex<VecDeque<Kept>>,
+    news: Notify,
 }
 
 impl Disk {
@@ -48,6 +49,7 @@ impl Disk {
         answer: Answer,
     ) {
         self.kept.lock().push_back((result, changes, answer));
+        self.news.notify_one();
     }
 }
 
@@ -58,8 +60,16 @@ impl MemStore {
     /// # Panics
     /// If called twice.
     pub fn slow_down(&self, turns: impl Fn() -> u32 + Send + Sync + 'static) {
-        let disk = Disk { turns: Box::new(turns), kept: Mutex::default() };
+        let disk = Disk { turns: Box::new(turns), kept: Mutex::default(), news: Notify::new() };
         assert!(self.0.disk.set(disk).is_ok(), "a store is slowed down once");
+    }
+
+    /// Wait until there is a batch that nobody was told of. For one who tells of all of them then.
+    pub async fn kept(&self) {
+        match self.0.disk.get() {
+            Some(disk) => disk.news.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Tell of the oldest batch that nobody was told of: the commit hook, then who submitted it.

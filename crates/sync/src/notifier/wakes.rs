@@ -61,12 +61,14 @@ impl<'a> Concerned<'a> {
     fn add(&mut self, change: &'a Change) {
         match change {
             Change::Event { room, .. }
+            | Change::StateWhole { room, .. }
             | Change::Receipt { room, .. }
             | Change::Redacted { room, .. } => drop(self.rooms.insert(room)),
             Change::Membership { user, .. }
             | Change::AccountData { user, .. }
             | Change::ToDevice { user, .. }
             | Change::OneTimeKeys { user, .. }
+            | Change::Signed { signer: user, .. }
             | Change::Unread { user, .. } => drop(self.users.insert(user)),
             Change::Devices { user } => {
                 self.users.insert(user);

@@ -43,6 +43,12 @@ impl RoomConfig {
         self.required.iter().any(|(kind, key)| kind == MEMBER && key == "$LAZY")
     }
 
+    /// Whether members are told that no event of the timeline shows.
+    pub(crate) fn wants_all_members(&self) -> bool {
+        let mut of_members = self.required.iter().filter(|(kind, _)| kind == MEMBER || kind == "*");
+        of_members.any(|(_, key)| key != "$LAZY" && key != "$ME")
+    }
+
     /// Whether an event of the state is wanted (apart from lazily told members).
     pub(crate) fn wants(&self, event: &Event, me: &UserId) -> bool {
         let Some(state_key) = event.state_key.as_deref() else { return false };

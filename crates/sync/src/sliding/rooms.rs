@@ -6,7 +6,8 @@ use std::{
 };
 
 use blaupause_data::{Found, Member, StreamPos, rows::UserRoom, try_together};
-use ruma::{OwnedRoomId, UInt, api::client::sync::sync_events::v5::response};
+use blaupause_rooms::Wholeness;
+use ruma::{OwnedRoomId, RoomId, UInt, api::client::sync::sync_events::v5::response};
 
 use super::{Pass, connections::Sent, required::RoomConfig};
 use crate::{Sync, SyncError, lazy::Members, v3::stripped};
@@ -58,7 +59,8 @@ impl Sync {
         pass: &Pass<'_>,
         configs: &BTreeMap<OwnedRoomId, Arc<RoomConfig>>,
     ) -> Result<ToldRooms, SyncError> {
-        let (told, current) = choose(pass, configs);
+        let wholeness = self.rooms().all_wholeness().await?;
+        let (told, current) = choose(pass, configs, wholeness);
         let answers = try_together(told.iter().map(|told| self.answer_of(pass, told))).await?;
         let mut rooms = ToldRooms { answers: BTreeMap::new(), sent: Vec::new(), current };
         for (told, (answer, members)) in told.iter().zip(answers) {
@@ -90,6 +92,7 @@ impl Sync {
 fn choose<'a>(
     pass: &Pass<'a>,
     configs: &BTreeMap<OwnedRoomId, Arc<RoomConfig>>,
+    wholeness: impl Fn(&RoomId) -> Wholeness,
 ) -> (Vec<Told<'a>>, HashSet<OwnedRoomId>) {
     let by_id: HashMap<_, _> = pass.view.rooms.iter().map(|room| (&room.room_id, room)).collect();
     let mut told = Vec::new();
@@ -98,6 +101,10 @@ fn choose<'a>(
         let Some(&room) = by_id.get(id) else { continue };
         let in_room = matches!(room.membership, Member::Join | Member::Invite | Member::Knock);
         if !in_room || room.forgotten || !pass.span.is_told_by(room) {
+            continue;
+        }
+        // Who wants to be told all members is told of the room when they are known.
+        if !wholeness(id).is_whole_at(pass.span.until) && config.wants_all_members() {
             continue;
         }
         current.insert(id.clone());

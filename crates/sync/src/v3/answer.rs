@@ -12,7 +12,7 @@ use std::{
 use blaupause_data::try_together;
 use ruma::{
     DeviceId, OwnedRoomId, OwnedUserId, UserId,
-    api::client::{filter::LazyLoadOptions, sync::sync_events::v3},
+    api::client::sync::sync_events::v3,
     events::AnySyncTimelineEvent,
     serde::Raw,
 };
@@ -47,12 +47,7 @@ impl Ask<'_> {
     /// Whether members are told only as the timeline shows them, and if so whether again and
     /// again.
     pub(super) fn lazy(&self) -> Option<bool> {
-        match self.request.filter.room.state.lazy_load_options {
-            LazyLoadOptions::Enabled { include_redundant_members } => {
-                Some(include_redundant_members)
-            }
-            LazyLoadOptions::Disabled => None,
-        }
+        self.request.lazy()
     }
 }
 
@@ -101,7 +96,8 @@ impl Sync {
     ) -> Result<(v3::Response, bool), SyncError> {
         let device = request.device.as_ref();
         let news = self.news(&request.user, request.device.as_deref(), &span);
-        let mut plan = self.plan(request, &span, &news, &view.rooms);
+        let wholeness = self.rooms().all_wholeness().await?;
+        let mut plan = self.plan(request, &span, &news, &view.rooms, wholeness);
         Box::pin(self.add_left_later(&mut plan, request, &span, &view.rooms)).await?;
         let device_key = device.map(|device| (request.user.clone(), device.clone()));
         let mut ask = Ask { request, span, news, view, told: Told::default() };

@@ -30,6 +30,8 @@ pub(super) struct StateAsk<'a> {
     pub everything: bool,
     /// Members that the client was told of.
     pub told: Members,
+    /// Members became known of whom nothing was known: they are told when they speak.
+    pub is_revealed: bool,
 }
 
 impl Sync {
@@ -52,7 +54,10 @@ impl Sync {
         let part = self.data().parts().room(&room.room);
         let everything = room.is_new || ask.request.full_state;
         let told = if everything { Members::default() } else { ask.told.of(part) };
-        let state = StateAsk { part, timeline: &timeline, everything, told };
+        let since = self.rooms().wholeness(&room.room).await?.since();
+        let is_revealed =
+            ask.lazy().is_some() && since.is_some_and(|since| ask.span.is_new(since));
+        let state = StateAsk { part, timeline: &timeline, everything, told, is_revealed };
         let (state, members) = self.state_of(ask, &state).await?;
         let mut joined = v3::JoinedRoom::new();
         joined.ephemeral.events.extend(receipts?);
@@ -139,7 +144,8 @@ impl Sync {
         if timeline.is_linear || to == timeline.state_end {
             return Ok(());
         }
-        let merged = self.state_difference(state.part, to, timeline.state_end).await?.events;
+        let merged = self.state_difference(state.part, to, timeline.state_end).await?;
+        let merged = merged.told(!state.is_revealed);
         let shown: HashSet<_> = timeline.events.iter().map(|event| event.no).collect();
         for event in merged.into_iter().filter(|event| !shown.contains(&event.no)) {
             events.retain(|old| (&old.kind, &old.state_key) != (&event.kind, &event.state_key));
@@ -157,7 +163,7 @@ impl Sync {
         to: StateRoot,
     ) -> Result<Vec<Arc<Event>>, SyncError> {
         let from = if state.everything { StateRoot::EMPTY } else { state.timeline.state_since };
-        Ok(self.state_difference(state.part, from, to).await?.events)
+        Ok(self.state_difference(state.part, from, to).await?.told(!state.is_revealed))
     }
 
     /// Events as the reader sees them, the summary and the counts.

@@ -6,6 +6,7 @@ use ruma::api::client::sync::sync_events::v3;
 use super::{
     answer::Ask,
     joined::{StateAsk, state_events},
+    plan::stripped,
 };
 use crate::{
     Sync, SyncError,
@@ -43,6 +44,10 @@ impl Sync {
             timeline.events.retain(|event| is_member_event_of(event, user));
             let last = timeline.events.split_off(timeline.events.len().saturating_sub(1));
             left.timeline.events = self.shape(ask.reader(), id, &last, false).await?;
+            if last.is_empty() {
+                // Of a room that this server was not in there is nothing but that event.
+                left.timeline.events = stripped(room);
+            }
             left.state = state_events(ask, Vec::new());
             return Ok(left);
         }
@@ -50,7 +55,7 @@ impl Sync {
         // What the client has of the room is from when the user was inside.
         let everything = !was_inside?;
         let told = if everything { Members::default() } else { ask.told.of(part) };
-        let state = StateAsk { part, timeline: &timeline, everything, told };
+        let state = StateAsk { part, timeline: &timeline, everything, told, is_revealed: false };
         let (state, _) = self.state_of(ask, &state).await?;
         self.fill_in_left(ask, room, &timeline, &state, &mut left).await?;
         Ok(left)

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use blaupause_data::{Found, Member, Place, rows::UserRoom, try_together};
+use blaupause_rooms::Wholeness;
 use ruma::{
-    OwnedRoomId,
+    OwnedRoomId, RoomId,
     api::client::{filter::RoomFilter, sync::sync_events::v3},
 };
 
@@ -42,6 +43,7 @@ impl Sync {
         span: &Span,
         news: &News,
         rooms: &[Found<UserRoom>],
+        wholeness: impl Fn(&RoomId) -> Wholeness,
     ) -> Plan {
         let filter = &request.filter.room;
         let joined_ids =
@@ -51,11 +53,23 @@ impl Sync {
         let mut plan = Plan::default();
         for room in rooms {
             // What came after this answer's end belongs to the next one.
-            if !span.is_told_by(room) || room.forgotten || !room_passes(filter, &room.room_id) {
+            if !span.is_told_by(room) || !room_passes(filter, &room.room_id) {
+                continue;
+            }
+            // Other devices learn that the room was left, even if it was forgotten at once.
+            if room.forgotten && span.since.is_none() {
                 continue;
             }
             let id = &room.room_id;
-            let is_new = span.is_new(room.entered_at());
+            let mut is_new = span.is_new(room.entered_at());
+            if room.membership == Member::Join && request.lazy().is_none() {
+                // Who wants to be told all members is told of the room when they are known.
+                let whole = wholeness(id);
+                if !whole.is_whole_at(span.until) {
+                    continue;
+                }
+                is_new |= whole.since().is_some_and(|since| span.is_new(since));
+            }
             match room.membership {
                 Member::Join => {
                     let is_touched = is_new || request.full_state || news.in_room(id);

@@ -17,6 +17,7 @@ use super::{SyncRequest, answer::Ask, plan::Joined};
 use crate::{
     Sync, SyncError, filter,
     own::kind_of,
+    presence::REMOTE_PRESENCE_MAX,
     span::{News, Span},
 };
 
@@ -118,11 +119,7 @@ impl Sync {
     async fn presence_news(&self, ask: &Ask<'_>) -> Result<Vec<OwnedUserId>, SyncError> {
         let (user, since) = (&ask.request.user, ask.span.passing_since);
         if since == 0 {
-            // Everybody's presence is news. Who is online is connected, and who is connected is in
-            // memory; to read the rooms of everybody who is online would take forever.
-            let mut connected = self.notifier().connected_in(&ask.view.joined());
-            connected.insert(user.clone());
-            return Ok(self.passing().presence_among(connected));
+            return Box::pin(self.present(user, &ask.view.joined())).await;
         }
         let changed = self.passing().presence_since(since);
         if changed.is_empty() {
@@ -138,7 +135,12 @@ impl Sync {
                 None => unknown.push(other),
             }
         }
+        // Those of other servers are looked up together.
+        let (mut unknown, mut elsewhere): (Vec<_>, Vec<_>) =
+            unknown.into_iter().partition(|other| self.data().is_local(other));
         unknown.truncate(PRESENCE_LOOKUPS_MAX);
+        elsewhere.truncate(REMOTE_PRESENCE_MAX);
+        unknown.append(&mut elsewhere);
         told.extend(self.who_shares_rooms(&unknown, &rooms).await?);
         Ok(told)
     }

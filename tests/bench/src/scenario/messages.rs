@@ -35,7 +35,7 @@ const TIMELINE_MAX: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the clients know together.
-struct Board {
+pub(super) struct Board {
     /// When each message's send began, by its number.
     begun: RefCell<Vec<Instant>>,
     send_times: RefCell<Vec<Duration>>,
@@ -57,15 +57,7 @@ pub async fn run(wanted: &Wanted, target: &Target) -> Result<Vec<Line>> {
     }
     let before = target.usage();
 
-    let board = Rc::new(Board {
-        begun: RefCell::default(),
-        send_times: RefCell::default(),
-        delivery_times: RefCell::default(),
-        seen_by: RefCell::new(vec![Vec::new(); people.len()]),
-        seen: Cell::new(0),
-        gaps: Cell::new(0),
-        progress: Notify::new(),
-    });
+    let board = Board::of(people.len());
     let mut readers = JoinSet::new();
     for (member, person) in people.iter().enumerate() {
         let client = person.client(&target.url);
@@ -75,8 +67,7 @@ pub async fn run(wanted: &Wanted, target: &Target) -> Result<Vec<Line>> {
     // Warm up: connections, caches, the readers' first sync.
     send_all(senders(), &room, &board, wanted.messages / 10).await?;
     wait_until_seen(&board, wanted.members, &mut readers).await?;
-    board.send_times.borrow_mut().clear();
-    board.delivery_times.borrow_mut().clear();
+    board.forget_times();
 
     let span = Span::start(target)?;
     send_all(senders(), &room, &board, wanted.messages).await?;
@@ -124,7 +115,12 @@ fn figures(wanted: &Wanted, board: &Board, sent: &Spent, delivered: &Spent) -> V
     lines
 }
 
-async fn send_all(senders: Vec<Client>, room: &str, board: &Rc<Board>, count: usize) -> Result<()> {
+pub(super) async fn send_all(
+    senders: Vec<Client>,
+    room: &str,
+    board: &Rc<Board>,
+    count: usize,
+) -> Result<()> {
     let (room, board) = (room.to_owned(), Rc::clone(board));
     people::in_parallel(senders, (0..count).collect(), async move |client, _| {
         let started = Instant::now();
@@ -144,7 +140,7 @@ async fn send_all(senders: Vec<Client>, room: &str, board: &Rc<Board>, count: us
 }
 
 /// Until every member has seen every message.
-async fn wait_until_seen(
+pub(super) async fn wait_until_seen(
     board: &Board,
     members: usize,
     readers: &mut JoinSet<Result<()>>,
@@ -167,7 +163,12 @@ async fn wait_until_seen(
 }
 
 /// A member's /sync, over and over; gaps are filled as clients fill them.
-async fn read(mut client: Client, member: usize, room: String, board: Rc<Board>) -> Result<()> {
+pub(super) async fn read(
+    mut client: Client,
+    member: usize,
+    room: String,
+    board: Rc<Board>,
+) -> Result<()> {
     let filter = json!({
         "presence": { "not_types": ["*"] },
         "room": { "state": { "lazy_load_members": true }, "timeline": { "limit": TIMELINE_MAX } },
@@ -211,9 +212,43 @@ async fn fill_gap(
 }
 
 impl Board {
+    /// Of so many members.
+    pub(super) fn of(members: usize) -> Rc<Self> {
+        Rc::new(Self {
+            begun: RefCell::default(),
+            send_times: RefCell::default(),
+            delivery_times: RefCell::default(),
+            seen_by: RefCell::new(vec![Vec::new(); members]),
+            seen: Cell::new(0),
+            gaps: Cell::new(0),
+            progress: Notify::new(),
+        })
+    }
+
+    /// Deliveries so far.
+    pub(super) fn seen(&self) -> usize {
+        self.seen.get()
+    }
+
+    /// After warming up.
+    pub(super) fn forget_times(&self) {
+        self.send_times.borrow_mut().clear();
+        self.delivery_times.borrow_mut().clear();
+    }
+
+    /// How long messages took, from the beginning of the send: half of them, and 95 of 100.
+    pub(super) fn delivery(&self) -> [Duration; 2] {
+        let times = &mut *self.delivery_times.borrow_mut();
+        [0.5, 0.95].map(|part| quantile(times, part))
+    }
+
     /// Note the messages in an answer; gives how many are new to this member.
     fn note_messages(&self, member: usize, answer: &[u8]) -> usize {
-        let now = Instant::now();
+        self.note_at(Instant::now(), member, answer)
+    }
+
+    /// The same, for what came at some moment.
+    pub(super) fn note_at(&self, now: Instant, member: usize, answer: &[u8]) -> usize {
         let begun = self.begun.borrow();
         let seen = &mut self.seen_by.borrow_mut()[member];
         seen.resize(begun.len(), false);

@@ -1,7 +1,7 @@
 //! Signing in and out.
 
 use anyhow::{Context, Result};
-use blaupause_clients::{PASSWORD, Person, scenario, until};
+use blaupause_clients::{Homeserver as _, PASSWORD, Person, scenario, until};
 use matrix_sdk::{Client, Error, ruma::api::error::ErrorKind};
 
 use crate::rooms::talk;

@@ -170,7 +170,7 @@ async fn a_new_identity_is_made_only_with_the_password() {
 }
 
 /// The public part of the key that all others are signed with.
-async fn identity_key(person: &Person) -> Result<String> {
+pub async fn identity_key(person: &Person) -> Result<String> {
     let encryption = person.client.encryption();
     let identity = encryption.request_user_identity(&person.id()).await?.context("an identity")?;
     let key = identity.master_key().get_first_key().context("a key")?;

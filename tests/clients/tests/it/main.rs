@@ -5,6 +5,7 @@
 mod accounts;
 mod directory;
 mod encryption;
+mod interop;
 mod media;
 mod membership;
 mod oauth;

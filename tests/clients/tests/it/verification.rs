@@ -9,8 +9,9 @@ use matrix_sdk::encryption::{
 
 use crate::{encryption::is_verified, rooms::talk};
 
-/// Ask the other devices of this person; gives the request, and as the other device has it.
-async fn requested(
+/// Ask another person, or another device of this one; gives the request, and as the other device
+/// has it.
+pub async fn requested_of(
     asker: &Person,
     asked: &Person,
 ) -> Result<(VerificationRequest, VerificationRequest)> {
@@ -24,7 +25,10 @@ async fn requested(
     Ok((sent, received))
 }
 
-async fn compare_emojis(sent: &VerificationRequest, received: &VerificationRequest) -> Result<()> {
+pub async fn compare_emojis(
+    sent: &VerificationRequest,
+    received: &VerificationRequest,
+) -> Result<()> {
     received.accept().await?;
     until("both are ready", async || sent.is_ready().then_some(())).await?;
     let ours = sent.start_sas().await?.context("emojis")?;
@@ -57,7 +61,7 @@ async fn a_device_verified_by_another_gets_the_secrets_and_reads_old_messages() 
 
         let laptop = Person::sign_in(server, "alice").await?;
         is_verified(&laptop, false).await?;
-        let (sent, received) = requested(&laptop, &phone).await?;
+        let (sent, received) = requested_of(&laptop, &phone).await?;
         compare_emojis(&sent, &received).await?;
         is_verified(&laptop, true).await?;
         until("it has the private keys", async || {
@@ -84,7 +88,7 @@ async fn who_declines_a_verification_leaves_the_device_as_it_was() {
     scenario(async |server| {
         let phone = Person::new(server, "alice").await?;
         let laptop = Person::sign_in(server, "alice").await?;
-        let (sent, received) = requested(&laptop, &phone).await?;
+        let (sent, received) = requested_of(&laptop, &phone).await?;
         received.cancel().await?;
         until("the laptop learns of it", async || sent.is_cancelled().then_some(())).await?;
         is_verified(&laptop, false).await

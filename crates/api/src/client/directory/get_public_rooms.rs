@@ -1,6 +1,7 @@
 //! `GET /_matrix/client/v3/publicRooms`
 
 use axum::{
+    Json,
     body::Body,
     extract::State,
     response::{IntoResponse, Response as HttpResponse},
@@ -13,8 +14,8 @@ use ruma::{
     directory::{Filter, RoomNetwork},
 };
 
-use super::page;
-use crate::{ApiError, App, Call, Caller, reply::reply};
+use super::{page, with_join_rules};
+use crate::{ApiError, App, Call, Caller};
 
 /// The specification lets everybody ask. A server of an authority has internal rooms, so without
 /// the operator's permission only its users may.
@@ -22,8 +23,8 @@ pub(crate) async fn get_public_rooms(
     State(app): State<App>,
     request: http::Request<Body>,
 ) -> HttpResponse {
-    match answer(&app, request).await {
-        Ok(response) => reply(response),
+    match answer(&app, request).await.and_then(with_join_rules) {
+        Ok(page) => Json(page).into_response(),
         Err(error) => error.into_response(),
     }
 }

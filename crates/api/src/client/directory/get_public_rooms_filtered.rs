@@ -2,13 +2,13 @@
 
 use ruma::api::client::directory::get_public_rooms_filtered::v3::{Request, Response};
 
-use super::page;
-use crate::{ApiError, App, Call};
+use super::{page, with_join_rules};
+use crate::{ApiError, App, Call, routes::Answer};
 
 pub(crate) async fn get_public_rooms_filtered(
     app: App,
     call: Call<Request>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<Response>, ApiError> {
     let Request { server, limit, since, filter, room_network, .. } = call.body;
     let mut response = Response::new();
     let found = page(&app, server.as_deref(), limit, since, filter, &room_network).await?;
@@ -16,5 +16,5 @@ pub(crate) async fn get_public_rooms_filtered(
     response.next_batch = found.next;
     response.prev_batch = found.previous;
     response.total_room_count_estimate = u32::try_from(found.total).ok().map(Into::into);
-    Ok(response)
+    Ok(Answer::Other(with_join_rules(response)?))
 }

@@ -13,9 +13,14 @@ use ruma::{
     },
 };
 
-use crate::{ApiError, App, Call, client::delayed_events};
+use serde_json::json;
 
-pub(crate) async fn get_capabilities(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+use crate::{ApiError, App, Call, client::delayed_events, routes::Answer};
+
+pub(crate) async fn get_capabilities(
+    app: App,
+    call: Call<Request>,
+) -> Result<Answer<Response>, ApiError> {
     let mut capabilities = Capabilities::new();
     let stable = SUPPORTED_VERSIONS.into_iter().map(|it| (it, RoomVersionStability::Stable));
     let owned_state = OWNED_STATE_VERSIONS
@@ -38,5 +43,8 @@ pub(crate) async fn get_capabilities(app: App, call: Call<Request>) -> Result<Re
     if call.who.is_admin {
         capabilities.account_moderation = AccountModerationCapability::new(true, true);
     }
-    Ok(Response::new(capabilities))
+    // ruma leaves out what has its default value; some clients ask for the key.
+    let mut all = serde_json::to_value(&capabilities).map_err(|error| ApiError::internal(&error))?;
+    all["m.change_password"] = json!({ "enabled": capabilities.change_password.enabled });
+    Ok(Answer::Other(json!({ "capabilities": all })))
 }

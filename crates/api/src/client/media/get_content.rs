@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use axum::{
-    body::Body,
     extract::{Request, State},
     response::Response,
 };
@@ -12,7 +11,7 @@ use http::request::Parts;
 use ruma::{OwnedServerName, api::auth_scheme::AccessToken};
 use serde::Deserialize;
 
-use super::headers;
+use super::range;
 use crate::{ApiError, App, Caller, call::PathParams};
 
 /// How long to wait for content that was not uploaded yet, if the client does not say.
@@ -71,7 +70,7 @@ pub(super) async fn get_content(
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     AccessToken::identify(&app, &parts).await?;
-    hand_out(&app, &Wanted::parse(&params, &parts)?).await
+    hand_out(&app, &Wanted::parse(&params, &parts)?, &parts).await
 }
 
 pub(super) async fn get_content_deprecated(
@@ -83,14 +82,10 @@ pub(super) async fn get_content_deprecated(
     if !app.settings.legacy_media {
         return Err(ApiError::not_found("media is handed out to signed-in users only"));
     }
-    hand_out(&app, &Wanted::parse(&params, &parts)?.only_here(&app)?).await
+    hand_out(&app, &Wanted::parse(&params, &parts)?.only_here(&app)?, &parts).await
 }
 
-async fn hand_out(app: &App, wanted: &Wanted) -> Result<Response, ApiError> {
+async fn hand_out(app: &App, wanted: &Wanted, parts: &Parts) -> Result<Response, ApiError> {
     let download = app.media.download(&wanted.server, &wanted.id, wanted.timeout).await?;
-    let file = tokio::fs::File::open(&download.path).await.map_err(|e| ApiError::internal(&e))?;
-    let stream = tokio_util::io::ReaderStream::new(file);
-    let mut response = Response::new(Body::from_stream(stream));
-    headers::set(&mut response, &download.content, wanted.file_name.as_deref());
-    Ok(response)
+    range::answer(&download, wanted.file_name.as_deref(), &parts.headers).await
 }

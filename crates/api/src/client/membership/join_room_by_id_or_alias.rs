@@ -12,6 +12,6 @@ pub(crate) async fn join_room_by_id_or_alias(
     let Request { room_id_or_alias, reason, via, .. } = call.body;
     let room = room_of(&app, room_id_or_alias, via).await?;
     let room_id = room.room_id.clone();
-    join(&app, &call.who, room, reason).await?;
+    join(&app, &call.who, room, reason, &call.raw).await?;
     Ok(Response::new(room_id))
 }

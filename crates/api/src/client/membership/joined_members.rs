@@ -12,7 +12,8 @@ pub(crate) async fn joined_members(app: App, call: Call<Request>) -> Result<Resp
     let joined = access.joined_members().await?.into_iter().map(|(user, member)| {
         let mut shown = RoomMember::new();
         shown.display_name = member.display_name;
-        shown.avatar_url = member.avatar_url.map(OwnedMxcUri::from);
+        // Clients rely on the key; the empty text stands for "none" as in profiles.
+        shown.avatar_url = Some(OwnedMxcUri::from(member.avatar_url.unwrap_or_default()));
         (user, shown)
     });
     Ok(Response::new(joined.collect()))

@@ -3,10 +3,11 @@
 use blaupause_notify::NotifyError;
 use ruma::api::client::push::get_pushrule::v3::{Request, Response};
 
+use super::known;
 use crate::{ApiError, App, Call};
 
 pub(crate) async fn get_pushrule(app: App, call: Call<Request>) -> Result<Response, ApiError> {
     let rules = app.notify.ruleset(&call.who.user_id).await?;
-    let rule = rules.get(call.body.kind.clone(), &call.body.rule_id);
+    let rule = rules.get(known(&call.body.kind), &call.body.rule_id);
     Ok(Response::new(rule.ok_or(NotifyError::RuleUnknown)?.into()))
 }

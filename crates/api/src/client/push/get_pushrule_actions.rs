@@ -3,6 +3,7 @@
 use blaupause_notify::NotifyError;
 use ruma::api::client::push::get_pushrule_actions::v3::{Request, Response};
 
+use super::known;
 use crate::{ApiError, App, Call};
 
 pub(crate) async fn get_pushrule_actions(
@@ -10,6 +11,6 @@ pub(crate) async fn get_pushrule_actions(
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let rules = app.notify.ruleset(&call.who.user_id).await?;
-    let rule = rules.get(call.body.kind.clone(), &call.body.rule_id);
+    let rule = rules.get(known(&call.body.kind), &call.body.rule_id);
     Ok(Response::new(rule.ok_or(NotifyError::RuleUnknown)?.actions().to_vec()))
 }

@@ -2,6 +2,7 @@
 
 use ruma::api::client::push::set_pushrule_enabled::v3::{Request, Response};
 
+use super::known;
 use crate::{ApiError, App, Call};
 
 pub(crate) async fn set_pushrule_enabled(
@@ -9,6 +10,6 @@ pub(crate) async fn set_pushrule_enabled(
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let Request { kind, rule_id, enabled, .. } = call.body;
-    app.notify.enable_rule(&call.who.user_id, kind, &rule_id, enabled).await?;
+    app.notify.enable_rule(&call.who.user_id, known(&kind), &rule_id, enabled).await?;
     Ok(Response::new())
 }

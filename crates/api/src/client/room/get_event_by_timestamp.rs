@@ -12,7 +12,7 @@ pub(crate) async fn get_event_by_timestamp(
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let access = access(&app, &call.who, &call.body.room_id).await?;
-    let event = access.event_at(call.body.ts.get().into(), call.body.dir).await?;
+    let event = access.event_near(call.body.ts.get().into(), call.body.dir).await?;
     let ts = MilliSecondsSinceUnixEpoch(UInt::new_saturating(event.origin_server_ts));
     Ok(Response::new(event.stored.event_id.clone(), ts))
 }

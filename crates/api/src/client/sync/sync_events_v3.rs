@@ -12,12 +12,17 @@ use ruma::{
     presence::PresenceState,
 };
 
-use crate::{ApiError, App, Call};
+use super::written::written;
+use crate::{ApiError, App, Call, routes::Answer};
 
-pub(crate) async fn sync_events_v3(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+pub(crate) async fn sync_events_v3(
+    app: App,
+    call: Call<Request>,
+) -> Result<Answer<Response>, ApiError> {
     // Thousands wait here: nothing is kept of the request but what the wait needs.
     let request = Box::pin(request_of(&app, call)).await?;
-    Ok(app.sync.v3(request).await?)
+    let response = app.sync.v3(request).await?;
+    Ok(Answer::Written(written(&response).map_err(|error| ApiError::internal(&error))?))
 }
 
 async fn request_of(app: &App, call: Call<Request>) -> Result<SyncRequest, ApiError> {

@@ -5,10 +5,11 @@ use ruma::{
     directory::Filter,
 };
 
-use super::total;
+use super::{must_be_open, total};
 use crate::{ApiError, App, Call, client::directory::own_page};
 
 pub(crate) async fn get_public_rooms(app: App, call: Call<Request>) -> Result<Response, ApiError> {
+    must_be_open(&app)?;
     let Request { limit, since, room_network, .. } = call.body;
     let found = own_page(&app, limit, since, Filter::default(), &room_network).await?;
     let mut response = Response::new();

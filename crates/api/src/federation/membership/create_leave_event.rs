@@ -1,4 +1,4 @@
-//! `PUT /_matrix/federation/v2/send_leave/{roomId}/{eventId}`
+//! `PUT /_matrix/federation/v2/send_leave/{roomId}/{eventId}`, and v1 for servers that know no other.
 
 use ruma::api::federation::membership::create_leave_event::v2::{Request, Response};
 

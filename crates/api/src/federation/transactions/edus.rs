@@ -35,6 +35,7 @@ pub(super) async fn hear(app: &App, origin: &ServerName, edu: &Raw<Edu>) -> Resu
         Edu::Receipt(receipts) => {
             of_rooms(origin, app.rooms.hear_receipts(origin, &receipts).await)
         }
+        Edu::Presence(_) if !app.rooms.settings().presence_over_federation => Ok(()),
         Edu::Presence(presence) => {
             let own = presence.push.into_iter().take(PUSHES_MAX);
             for update in own.filter(|update| update.user_id.server_name() == origin) {

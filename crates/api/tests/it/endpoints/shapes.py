@@ -66,7 +66,8 @@ def pruned(schema, at, depth=0):
 
 def main(spec):
     shapes = {}
-    for file in sorted((spec / "data/api/client-server").glob("*.yaml")):
+    files = [*(spec / "data/api/client-server").glob("*.yaml"), *(spec / "data/api/server-server").glob("*.yaml")]
+    for file in sorted(files):
         api = load(file)
         base = api["servers"][0]["variables"]["basePath"]["default"]
         for path, methods in api["paths"].items():

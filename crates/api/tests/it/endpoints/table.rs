@@ -15,11 +15,23 @@ pub enum Auth {
     Service,
     /// Somebody with a session of the account pages.
     Cookie,
+    /// Another server, which signs.
+    Server,
+}
+
+/// What this server has to do with an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Serves,
+    /// It asks others; [`Row::why`] names the test.
+    Calls,
+    Neither,
 }
 
 /// An operation.
 #[derive(Clone, Debug)]
 pub struct Row {
+    pub area: String,
     pub method: String,
     pub path: String,
     pub auth: Auth,
@@ -28,6 +40,7 @@ pub struct Row {
     pub guests: bool,
     pub suspended: bool,
     pub served: bool,
+    pub role: Role,
     pub why: String,
 }
 
@@ -44,10 +57,11 @@ pub fn rows() -> Vec<Row> {
 
 fn row(line: &str) -> Row {
     let fields: Vec<&str> = line.split('\t').collect();
-    let [_, method, path, auth, since, guests, suspended, served, why] = fields[..] else {
+    let [area, method, path, auth, since, guests, suspended, served, why] = fields[..] else {
         panic!("nine fields: {line}")
     };
     Row {
+        area: area.to_owned(),
         method: method.to_owned(),
         path: path.to_owned(),
         auth: match auth {
@@ -56,12 +70,18 @@ fn row(line: &str) -> Row {
             "token" => Auth::Token,
             "service" => Auth::Service,
             "cookie" => Auth::Cookie,
+            "server" => Auth::Server,
             other => panic!("{other} is no kind of caller: {line}"),
         },
         since: since.to_owned(),
         guests: guests == "y",
         suspended: suspended == "y",
         served: served == "y",
+        role: match served {
+            "y" => Role::Serves,
+            "c" => Role::Calls,
+            _ => Role::Neither,
+        },
         why: why.to_owned(),
     }
 }

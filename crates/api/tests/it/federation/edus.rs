@@ -49,6 +49,11 @@ async fn shared(alice: &Client<'_>, bob: &Client<'_>) -> String {
     room
 }
 
+fn with(mut object: Value, key: &str, value: &str) -> Value {
+    object[key] = json!(value);
+    object
+}
+
 async fn typing(who: &Client<'_>, room: &str) -> Vec<Value> {
     let news = who.get("/v3/sync?timeout=0").await.ok();
     let events = news["rooms"]["join"][room]["ephemeral"]["events"].as_array().cloned();
@@ -83,6 +88,31 @@ async fn a_bad_edu_does_not_harm_the_others_and_nobody_speaks_for_strangers() {
     let edus = json!([5, typing_of(&bob.id, &room)]);
     assert_eq!(transaction(&b, &a, "t2", edus).await.ok(), json!({ "pdus": {} }));
     assert_eq!(typing(&alice, &room).await, [json!(bob.id)]);
+}
+
+#[tokio::test]
+async fn who_syncs_for_the_first_time_is_told_who_is_there_elsewhere() {
+    let network = Network::new();
+    let (a, b) = (network.server("a.example").await, network.server("b.example").await);
+    let (alice, bob) = (a.user("alice").await, b.user("bob").await);
+    let (carol, dora) = (b.user("carol").await, b.user("dora").await);
+    let room = shared(&alice, &bob).await;
+    dora.post(&format!("/v3/join/{room}?via=a.example"), json!({})).await.ok();
+    let push = |user: &str, state: &str| {
+        let status = json!({ "presence": state, "last_active_ago": 1, "status_msg": "hi" });
+        with(status, "user_id", user)
+    };
+    // Carol shares no room with anybody here.
+    let edus = json!([{ "edu_type": "m.presence", "content": { "push": [
+        push(&bob.id, "online"), push(&carol.id, "online"), push(&dora.id, "offline"),
+    ] } }]);
+    transaction(&b, &a, "t1", edus).await.ok();
+    let news = alice.get("/v3/sync?timeout=0").await.ok();
+    let events = news["presence"]["events"].as_array().cloned().unwrap_or_default();
+    let told: Vec<_> =
+        events.iter().map(|event| &event["sender"]).filter(|user| **user != *alice.id).collect();
+    assert_eq!(told, [&json!(bob.id)]);
+    assert!(events.iter().any(|event| event["content"]["status_msg"] == "hi"));
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ pub struct Network {
     inner: Arc<Mutex<Inner>>,
     /// The time of all servers.
     pub env: Env,
+    /// Servers tell each other who is online and what they publish.
+    pub is_open: bool,
 }
 
 #[derive(Default)]
@@ -70,7 +72,7 @@ pub struct Held(#[expect(dead_code, reason = "its end is what counts")] watch::S
 impl Network {
     /// Nobody yet.
     pub fn new() -> Self {
-        Self { inner: Arc::default(), env: Env::manual(START_MS) }
+        Self { inner: Arc::default(), env: Env::manual(START_MS), is_open: true }
     }
 
     /// A new server that speaks with everybody.
@@ -87,6 +89,24 @@ impl Network {
     /// A server whose store is there already: as after a restart. It takes the place of the one
     /// with its name.
     pub async fn server_over(&self, name: &str, federation: Settings, store: MemStore) -> Server {
+        self.server_of(name, federation, store, Default::default()).await
+    }
+
+    /// A server that joins rooms before their members are known. Nothing asks for them but
+    /// [`blaupause_rooms::Rooms::resync`].
+    pub async fn fast_server(&self, name: &str, store: MemStore) -> Server {
+        let federation = Settings { servers: ServerPolicy::open(), ..Settings::default() };
+        let rooms = blaupause_rooms::Settings { faster_joins: true, ..Default::default() };
+        self.server_of(name, federation, store, rooms).await
+    }
+
+    async fn server_of(
+        &self,
+        name: &str,
+        federation: Settings,
+        store: MemStore,
+        rooms: blaupause_rooms::Settings,
+    ) -> Server {
         let name = ServerName::parse(name).expect("a server name");
         let wire = Arc::new(Link { network: self.clone(), from: name.clone() });
         let federated = Federated::With {
@@ -95,11 +115,26 @@ impl Network {
             wire,
             settings: Box::new(federation),
         };
-        let more = More { federated, ..More::default() };
+        let rooms = blaupause_rooms::Settings {
+            presence_over_federation: self.is_open,
+            directory_over_federation: self.is_open,
+            ..rooms
+        };
+        let more = More { federated, rooms, ..More::default() };
         let (api, notify) = (Default::default(), Default::default());
         let server = Server::over_with(store, settings(), api, notify, more).await;
         self.inner().routers.insert(name, server.router.clone());
         server
+    }
+
+    /// Whoever answers under this name from now on.
+    pub fn connect(&self, name: &ServerName, router: Router) {
+        self.inner().routers.insert(name.to_owned(), router);
+    }
+
+    /// A server is no longer there.
+    pub fn disconnect(&self, name: &ServerName) {
+        self.inner().routers.remove(name);
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {

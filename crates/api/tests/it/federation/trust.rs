@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use blaupause_federation::{FederationError, Settings};
-use blaupause_policy::{FederationMode, ServerPolicy};
+use blaupause_policy::{FederationMode, ServerPattern, ServerPolicy};
 use http::{Method, Request, header};
 use ruma::{
     CanonicalJsonObject, ServerName,
@@ -43,8 +43,9 @@ fn is_in(answer: &Answer) {
 }
 
 fn only(names: &[&str]) -> Settings {
-    let allow = names.iter().map(|name| name.parse().expect("a pattern")).collect();
-    let servers = ServerPolicy { mode: FederationMode::Closed, allow, deny: Vec::new() };
+    let allow =
+        names.iter().map(|name| name.parse::<ServerPattern>().expect("a pattern")).collect();
+    let servers = ServerPolicy { mode: FederationMode::Closed, allow, ..ServerPolicy::default() };
     Settings { servers, ..Settings::default() }
 }
 

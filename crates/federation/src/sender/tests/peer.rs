@@ -74,7 +74,7 @@ pub(super) struct Server {
 impl Server {
     pub async fn new() -> Self {
         let server = Self::over(MemStore::new(), 1_000_000).await;
-        server.federation.begin_following().await.expect("a store");
+        server.federation.sender().follower.begin(&server.data).await.expect("a store");
         server
     }
 
@@ -122,6 +122,30 @@ impl Server {
         state_key: Option<&str>,
         content: Value,
     ) {
+        self.store_event(room, sender, (kind, state_key), content, None).await;
+    }
+
+    /// A membership after another one, which says its number.
+    pub async fn replacing(
+        &self,
+        before: u32,
+        room: &str,
+        sender: &str,
+        user: Option<&str>,
+        content: Value,
+    ) {
+        let name = ("m.room.member", user);
+        self.store_event(room, sender, name, content, Some(EventNo(before))).await;
+    }
+
+    async fn store_event(
+        &self,
+        room: &str,
+        sender: &str,
+        (kind, state_key): (&str, Option<&str>),
+        content: Value,
+        replaces: Option<EventNo>,
+    ) {
         let no = EventNo(self.next_event.fetch_add(1, Ordering::SeqCst));
         let room = RoomId::parse(room).expect("an id");
         let part = self.data.parts().room(&room);
@@ -146,7 +170,7 @@ impl Server {
             rejected: false,
             soft_failed: false,
             redacted_by: None,
-            replaces: None,
+            replaces,
             pdu: pdu.to_string(),
         };
         let mut write = Write::new(part);

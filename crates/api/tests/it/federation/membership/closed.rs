@@ -1,15 +1,16 @@
 //! Servers that ours has nothing to do with (closed federation).
 
 use blaupause_federation::Settings;
-use blaupause_policy::{FederationMode, ServerPolicy};
+use blaupause_policy::{FederationMode, ServerPattern, ServerPolicy};
 use serde_json::json;
 
 use super::{join, membership, public_room, room, shown};
 use crate::federation::network::Network;
 
 fn only(names: &[&str]) -> Settings {
-    let allow = names.iter().map(|name| name.parse().expect("a pattern")).collect();
-    let servers = ServerPolicy { mode: FederationMode::Closed, allow, deny: Vec::new() };
+    let allow =
+        names.iter().map(|name| name.parse::<ServerPattern>().expect("a pattern")).collect();
+    let servers = ServerPolicy { mode: FederationMode::Closed, allow, ..ServerPolicy::default() };
     Settings { servers, ..Settings::default() }
 }
 

@@ -1,5 +1,9 @@
 //! Invitations across servers.
 
+use std::time::Duration;
+
+use blaupause_federation::Settings;
+use blaupause_policy::ServerPolicy;
 use serde_json::{Value, json};
 
 use super::{joined, membership, public_room, room, shown, stripped};
@@ -70,6 +74,20 @@ async fn an_invitation_of_a_server_that_is_gone_can_be_declined() {
     bob.post(&format!("/v3/rooms/{room}/leave"), json!({})).await.ok();
     assert!(shown(&bob, "invite", &room).await.is_none());
     assert_eq!(membership(&alice, &room, &bob.id).await, "invite");
+    // It is told when it is back, even by a server that was restarted meanwhile.
+    let settings = Settings { servers: ServerPolicy::open(), ..Settings::default() };
+    let b = network.server_over("b.example", settings, b.store.copy()).await;
+    let due = async |seconds| {
+        network.env.advance(Duration::from_secs(seconds));
+        b.rooms.tell_due_leaves().await.expect("the store works")
+    };
+    assert_eq!(due(1).await, 1, "not yet");
+    assert_eq!(due(60).await, 1, "still away");
+    network.mend(&a, &b);
+    assert_eq!(due(60).await, 1, "tried a minute ago");
+    assert_eq!(membership(&alice, &room, &bob.id).await, "invite");
+    assert_eq!(due(24 * 60 * 60).await, 0);
+    assert_eq!(membership(&alice, &room, &bob.id).await, "leave");
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ impl Default for Federation {
             client_ca_file: Maybe::none(),
             allowed_networks: Vec::new(),
             allow_private_addresses: false,
-            faster_joins: true,
+            faster_joins: false,
             device_names: false,
             retry_backoff_min: Period::seconds(5),
             retry_backoff_max: Period::days(1),

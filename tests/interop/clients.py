@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 
 from control import Control
@@ -15,7 +16,7 @@ GROUP_TIME = 600
 
 def run_clients(home, away, only):
     """How many tests passed, and which did not."""
-    program = os.environ.get("CLIENTS_TEST")
+    program = shlex.split(os.environ.get("CLIENTS_TEST", ""))
     if not program:
         return 0, []
     control = Control(home, away)
@@ -32,7 +33,7 @@ def run_clients(home, away, only):
             tests = [name for name in names(program, prefix, options) if only in name]
             if not tests:
                 continue
-            command = [program, "--ignored", "--exact", *tests]
+            command = [*program, "--ignored", "--exact", *tests]
             command += [option for option in options if option.startswith("--test-threads")]
             ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True,
                                  stderr=subprocess.STDOUT, timeout=GROUP_TIME, check=False)
@@ -46,7 +47,7 @@ def run_clients(home, away, only):
 
 
 def names(program, prefix, options):
-    command = [program, "--ignored", "--list", "--format=terse", prefix]
+    command = [*program, "--ignored", "--list", "--format=terse", prefix]
     command += [option for option in options if not option.startswith("--test-threads")]
     listed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     return [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]

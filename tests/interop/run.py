@@ -4,7 +4,7 @@
 
 PAIR is `blaupause-blaupause`, `blaupause-synapse`, `synapse-blaupause` or `synapse-synapse`: where
 rooms are made, and where people come from. `synapse-synapse` shows that the scenarios are right.
-`CLIENTS_TEST` is the built test of `tests/clients`: its tests of module `interop`, with matrix-sdk
+`CLIENTS_TEST` is the command that runs the test of `tests/clients`: its tests of module `interop`, with matrix-sdk
 on both sides, run between the same servers. `cargo xtask test interop` sets the variables and runs
 all that matter.
 """

@@ -54,7 +54,7 @@ const STEPS: &[Step] = &[
         name: "interop",
         title: "two servers, one of them Synapse",
         heavy: true,
-        run: |dirs, _| interop::run(dirs),
+        run: interop::run,
     },
 ];
 
@@ -213,22 +213,30 @@ fn server(tools: &Tools) -> Result<Outcome> {
 }
 
 fn matrix_sdk(dirs: &Dirs, tools: &Tools) -> Result<Outcome> {
+    let Some(mut test) = clients_test(dirs, tools)? else {
+        return Ok(Outcome::Skipped("this checkout has no tests/clients".to_owned()));
+    };
+    progress::run_tests(test.arg("--no-fail-fast"), "the test with matrix-sdk")?;
+    Ok(Outcome::Passed)
+}
+
+/// The command that runs the test with matrix-sdk, built; `None` if there is none.
+pub fn clients_test(dirs: &Dirs, tools: &Tools) -> Result<Option<Command>> {
     let manifest = dirs.root.join("tests/clients/Cargo.toml");
     if !manifest.is_file() {
-        return Ok(Outcome::Skipped("this checkout has no tests/clients".to_owned()));
+        return Ok(None);
     }
     let cargo_test = || {
         let mut cargo = tools.cargo();
         cargo
-            .args(["test", "--locked", "--no-fail-fast", "--manifest-path"])
+            .args(["test", "--locked", "--manifest-path"])
             .arg(&manifest)
             .env("CARGO_TARGET_DIR", &dirs.clients_target)
             .env("BLAUPAUSE_BIN", dirs.server(false));
         cargo
     };
     progress::run(cargo_test().arg("--no-run"), "building the test with matrix-sdk")?;
-    progress::run_tests(&mut cargo_test(), "the test with matrix-sdk")?;
-    Ok(Outcome::Passed)
+    Ok(Some(cargo_test()))
 }
 
 /// rustup's minimal profile comes without them.

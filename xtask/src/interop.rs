@@ -1,11 +1,11 @@
 //! Blaupause beside Synapse: `tests/interop`, with Synapse installed from PyPI into a virtual
 //! environment of its own.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, iter, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
-use crate::{dirs::Dirs, progress, steps::Outcome, system};
+use crate::{ci, dirs::Dirs, progress, steps::Outcome, system, tools::Tools};
 
 /// The Synapse that we are compared with.
 const SYNAPSE_VERSION: &str = "1.163.2";
@@ -18,9 +18,12 @@ const WITH_SYNAPSE: [&str; 2] = ["blaupause-synapse", "synapse-blaupause"];
 ///
 /// # Errors
 /// If Python or openssl cannot be had, or a scenario fails.
-pub fn run(dirs: &Dirs) -> Result<Outcome> {
+pub fn run(dirs: &Dirs, tools: &Tools) -> Result<Outcome> {
     ensure_programs()?;
     let mut test = Command::new("python3");
+    if let Some(clients) = ci::clients_test(dirs, tools)? {
+        give(&mut test, &clients);
+    }
     test.arg(dirs.root.join("tests/interop/run.py"))
         .args(WITHOUT_SYNAPSE)
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -31,6 +34,20 @@ pub fn run(dirs: &Dirs) -> Result<Outcome> {
     }
     progress::run_tests(&mut test, "the scenarios of tests/interop")?;
     Ok(Outcome::Passed)
+}
+
+/// What runs the tests with matrix-sdk between the same servers.
+fn give(test: &mut Command, clients: &Command) {
+    for (name, value) in clients.get_envs() {
+        match value {
+            Some(value) => test.env(name, value),
+            None => test.env_remove(name),
+        };
+    }
+    let words = iter::once(clients.get_program()).chain(clients.get_args());
+    let quoted: Vec<_> =
+        words.map(|word| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"))).collect();
+    test.env("CLIENTS_TEST", format!("{} --test it --", quoted.join(" ")));
 }
 
 fn ensure_programs() -> Result<()> {

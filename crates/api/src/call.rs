@@ -117,7 +117,9 @@ fn may_be_empty(route: &str) -> bool {
         ["/join/", "/knock/", "/receipt/", "/media/v1/create", "/delayed_events/{delay_id}/"];
     // Who may not call is to hear that first; what is missing the handler says.
     let is_admin = route.starts_with("/_synapse/admin/");
-    is_admin || ENDS.iter().any(|end| route.ends_with(end)) || CONTAINS.iter().any(|part| route.contains(part))
+    is_admin
+        || ENDS.iter().any(|end| route.ends_with(end))
+        || CONTAINS.iter().any(|part| route.contains(part))
 }
 
 /// Who asks again for what became of a delayed event may leave its content out (MSC4140).
@@ -130,25 +132,29 @@ fn asks_again(parts: &Parts) -> bool {
 /// that belongs to the default, not an error.
 fn completed<'a>(route: &str, bytes: &'a [u8]) -> Cow<'a, [u8]> {
     // End of the route, field, JSON.
-    const DEFAULTS: [(&str, &str, &str); 4] = [
+    const DEFAULTS: [(&str, &str, &str); 7] = [
         ("/directory/list/room/{room_id}", "visibility", "\"public\""),
         // Asked without anything, it says how to authenticate.
         ("/account/password", "new_password", "\"\""),
         // The handler says what is missing.
         ("/v3/search", "search_categories", "{}"),
         ("/typing/{user_id}", "timeout", "30000"),
+        // Whether the room is theirs to read is said first.
+        ("/get_missing_events/{room_id}", "earliest_events", "[]"),
+        ("/get_missing_events/{room_id}", "latest_events", "[]"),
+        ("/user/keys/claim", "one_time_keys", "{}"),
     ];
-    let default = DEFAULTS.iter().find(|(end, ..)| route.ends_with(end));
+    let mut defaults = DEFAULTS.iter().filter(|(end, ..)| route.ends_with(end)).peekable();
     let authenticates = AUTHENTICATED.iter().any(|end| route.ends_with(end));
-    if default.is_none() && !authenticates {
+    if defaults.peek().is_none() && !authenticates {
         return Cow::Borrowed(bytes);
     }
     // Errors are found, and said, where the request is understood.
     let Ok(mut object) = serde_json::from_slice::<Map<String, Value>>(bytes) else {
         return Cow::Borrowed(bytes);
     };
-    if let Some((_, field, value)) = default
-        && !object.contains_key(*field)
+    for (_, field, value) in
+        defaults.filter(|(_, field, _)| !object.contains_key(*field)).collect::<Vec<_>>()
     {
         let value = serde_json::from_str(value).expect("the defaults are JSON");
         object.insert((*field).to_owned(), value);

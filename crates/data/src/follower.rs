@@ -216,7 +216,7 @@ mod tests {
         follower.done(&data, new).await.expect("is done");
         assert_eq!(store.round_trips().1, before + 1, "the cursor has no batch of its own");
         let again = Follower::new("f");
-        assert!(again.next(&over(&store).await).await.expect("reads").is_none());
+        assert!(again.next(&over(&store.copy()).await).await.expect("reads").is_none());
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     E2ee, E2eeError,
     rows::DeviceKeysRow,
-    signatures::{KeyObject, check_curve25519},
+    signatures::{KeyObject, check_key_shape},
 };
 
 /// Bytes of one device's keys, signatures included.
@@ -17,7 +17,7 @@ impl E2ee {
     /// Check uploaded device keys and note in `write` what they change. Returns whether they
     /// change anything.
     ///
-    /// Identity keys of a device never change (spec: "Device keys"): clients trust them by id.
+    /// Keys of a device as it uploads them. Clients know a device by its keys (spec: "Device keys").
     pub(crate) async fn put_device_keys(
         &self,
         write: &mut Write,
@@ -33,13 +33,14 @@ impl E2ee {
         let mut json = object.into_value();
         if let Some(old) = old {
             let old: Value = serde_json::from_str(&old.value).unwrap_or_default();
-            if old.get("keys") != json.get("keys") {
-                return Err(E2eeError::InvalidKeys(
-                    "the identity keys of a device are fixed".into(),
-                ));
+            if old.get("keys") == json.get("keys") {
+                // Signatures that others made stay.
+                crate::signatures::merge_signatures(&mut json, &old);
+            } else {
+                // A client that lost its keys. Those who talk to it see that it is another one:
+                // nobody's signature of the old keys is left.
+                tracing::info!(%user, %device, "a device has other identity keys now");
             }
-            // Signatures that others made stay.
-            crate::signatures::merge_signatures(&mut json, &old);
             if old == json {
                 return Ok(false);
             }
@@ -72,17 +73,20 @@ pub(crate) fn checked_device_keys(
             return Err(wrong("key ids must name the uploading device"));
         }
         if id.algorithm() == ruma::DeviceKeyAlgorithm::Curve25519 {
-            check_curve25519(key)?;
+            check_key_shape(key)?;
         }
     }
     let object = KeyObject::parse(raw.json().get())?;
     let own = format!("ed25519:{device}");
-    let Some(public) = object.key(&own) else {
+    let Some((_, text)) = object.keys().find(|(id, _)| **id == own) else {
         return Err(wrong("there is no ed25519 key"));
     };
-    // Clients verify it, and trust no keys without; a wrong one is of no use to anybody.
+    // Clients verify the signature, and trust no keys without; a wrong one is of no use to anybody.
     if object.signature(user, &own).is_some() {
+        let public = object.key(&own).ok_or_else(|| wrong("not an ed25519 key"))?;
         object.verify(user, &own, &public)?;
+    } else {
+        check_key_shape(text)?;
     }
     Ok(object)
 }

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, ops::Bound};
 use blaupause_data::{Change, DIRECTORY, Order, ReadSet, StreamPos};
 use ruma::{OwnedUserId, UserId};
 
-use crate::{E2ee, E2eeError, rows::{DeviceChangeRow, SignedRow}};
+use crate::{
+    E2ee, E2eeError,
+    rows::{DeviceChangeRow, SignedRow},
+};
 
 /// Changes that one answer names. A client that missed more is told about the newest ones; it
 /// looks up the others when it meets their devices.

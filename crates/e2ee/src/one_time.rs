@@ -16,7 +16,7 @@ use ruma::{
 use crate::{
     E2ee, E2eeError,
     rows::{FallbackKey, FallbackKeyRow, OneTimeKeyRow, OneTimeKeyValue},
-    signatures::check_curve25519,
+    signatures::check_key_shape,
 };
 
 /// One-time keys that a device may have in stock, per algorithm (as Synapse since 1.163).
@@ -298,7 +298,7 @@ fn checked_key(id: &OneTimeKeyId, key: &Raw<OneTimeKey>) -> Result<OneTimeKeyVal
     }
     let shape = key.deserialize().map_err(|_| wrong("must be a string or a signed key"))?;
     match shape {
-        OneTimeKey::SignedKey(signed) => check_curve25519(&signed.key.encode())?,
+        OneTimeKey::SignedKey(signed) => check_key_shape(&signed.key.encode())?,
         OneTimeKey::Key(text) if text.is_empty() => return Err(wrong("is empty")),
         // Plain keys, and kinds that ruma may learn: kept as they are.
         _ => {}

@@ -108,7 +108,7 @@ fn with_display_name(keys: &str, name: Option<&str>) -> Option<Raw<DeviceKeys>> 
     to_raw(&keys)
 }
 
-fn with_signatures(
+pub(crate) fn with_signatures(
     master: &str,
     by: Option<&UserId>,
     signatures: impl Iterator<Item = (String, String)>,

@@ -95,11 +95,11 @@ impl KeyObject {
     }
 }
 
-/// A Curve25519 public key is 32 bytes in base64.
-pub(crate) fn check_curve25519(key: &str) -> Result<(), E2eeError> {
+/// A public key is 32 bytes in base64.
+pub(crate) fn check_key_shape(key: &str) -> Result<(), E2eeError> {
     Curve25519PublicKey::from_base64(key)
         .map(drop)
-        .map_err(|_| E2eeError::InvalidKeys("not a Curve25519 public key".into()))
+        .map_err(|_| E2eeError::InvalidKeys("not a public key of 32 bytes in base64".into()))
 }
 
 /// Add to `into` the signatures of `from` that it does not have.

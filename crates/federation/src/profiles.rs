@@ -45,7 +45,7 @@ impl Federation {
         let limits = CallLimits { time: PROFILE_TIME, answer_bytes: PROFILE_BYTES_MAX };
         let request = Request::new(user.to_owned());
         let profile = match self.call_within(user.server_name(), request, limits).await {
-            Ok(said) => Some(said.data),
+            Ok(said) => Some(with_texts(said.data)),
             Err(FederationError::Remote { status: 404, .. }) => None,
             Err(error) => return Err(error),
         };
@@ -53,4 +53,14 @@ impl Federation {
         self.profiles().0.lock().put(user.to_owned(), remembered);
         Ok(profile)
     }
+}
+
+/// A profile without names and pictures that are no text: clients of ours rely on it.
+fn with_texts(mut profile: UserProfile) -> UserProfile {
+    for field in ["displayname", "avatar_url"] {
+        if profile.get(field).is_some_and(|value| !value.is_string()) {
+            profile.remove(field);
+        }
+    }
+    profile
 }

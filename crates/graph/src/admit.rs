@@ -138,7 +138,11 @@ impl Unverified {
         }
     }
 
-    fn verify_cosigner(&self, keys: &PublicKeyMap, rules: &RoomVersionRules) -> Result<(), Refusal> {
+    fn verify_cosigner(
+        &self,
+        keys: &PublicKeyMap,
+        rules: &RoomVersionRules,
+    ) -> Result<(), Refusal> {
         let Some(server) = &self.cosigner else { return Ok(()) };
         let mut event = self.event.clone();
         redact_in_place(&mut event, &rules.redaction, None).map_err(Refusal::malformed)?;

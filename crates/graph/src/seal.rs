@@ -132,7 +132,10 @@ pub(crate) fn event_id_of(
     EventId::parse(format!("${hash}")).map_err(Refusal::malformed)
 }
 
-pub(crate) fn finish(event: &CanonicalJsonObject, rules: &RoomVersionRules) -> Result<Pdu, Refusal> {
+pub(crate) fn finish(
+    event: &CanonicalJsonObject,
+    rules: &RoomVersionRules,
+) -> Result<Pdu, Refusal> {
     let json = check_format(event, rules)?;
     let event_id = event_id_of(event, rules)?;
     Pdu::from_stored(json, event_id, rules)

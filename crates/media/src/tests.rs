@@ -36,7 +36,9 @@ fn anna() -> OwnedUserId {
 
 impl World {
     async fn new() -> Self {
-        Self::with(Settings { upload_bytes_max: 10_000_000, ..Settings::default() }).await
+        let free_bytes_min = 0;
+        Self::with(Settings { upload_bytes_max: 10_000_000, free_bytes_min, ..Settings::default() })
+            .await
     }
 
     async fn with(settings: Settings) -> Self {

@@ -52,6 +52,8 @@ struct Noted {
     room: OwnedRoomId,
     event: Arc<Event>,
     judgement: Judgement,
+    /// An invitation that was not answered: nobody reads it in the room.
+    is_open_invitation: bool,
 }
 
 /// What was found in one room, and the place behind which it was not looked at.
@@ -132,7 +134,9 @@ impl Notify {
             let Some(place) = event.place.filter(|place| is_before(*place)) else { continue };
             let judgement = judge.judge(&event).await;
             if judgement.notify {
-                noted.push(Noted { place, room: id.clone(), event, judgement });
+                let is_open_invitation = room.membership == Member::Invite;
+                let room = id.clone();
+                noted.push(Noted { place, room, event, judgement, is_open_invitation });
             }
         }
         Ok((noted, horizon))
@@ -166,7 +170,7 @@ impl Notify {
                     room: room.clone(),
                     event,
                     actions: noted.judgement.actions,
-                    read: is_read(&read, &noted.event),
+                    read: !noted.is_open_invitation && is_read(&read, &noted.event),
                     at_ms: noted.event.origin_server_ts,
                 };
                 Some((noted.place, notification))

@@ -140,7 +140,10 @@ impl Rooms {
     }
 
     /// Other servers in the room.
-    pub(crate) async fn who_may_know(&self, room: &RoomId) -> Result<Vec<OwnedServerName>, RoomsError> {
+    pub(crate) async fn who_may_know(
+        &self,
+        room: &RoomId,
+    ) -> Result<Vec<OwnedServerName>, RoomsError> {
         let mut servers = self.data().servers_in(room).await?;
         let own = self.data().server_name();
         servers.retain(|server| server != own && self.federation().permits(server).is_ok());

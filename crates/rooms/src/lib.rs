@@ -83,8 +83,8 @@ pub use directory::{DirectoryPage, DirectoryQuery, Network};
 pub use error::RoomsError;
 pub use membership::{ChangeMembership, MembershipAction};
 pub use mutual::MutualRooms;
-pub use partial::Wholeness;
 pub use notices::{Notice, NoticeSettings};
+pub use partial::Wholeness;
 pub use read::{
     Context, ContextQuery, EventInRoom, InitialSync, JoinedMember, MembersQuery, Messages,
     MessagesQuery, Reader, RoomAccess, Summary, filter,

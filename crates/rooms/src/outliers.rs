@@ -28,8 +28,6 @@ const STEP_ROWS: usize = 2_000;
 
 /// Of so many events of a told state one may be absent: malformed, or wrongly signed.
 const ABSENT_SHARE: usize = 20;
-/// And so many in any case.
-const ABSENT_FEW: usize = 2;
 
 /// What is known of events by their ids.
 #[derive(Default)]
@@ -171,6 +169,18 @@ impl Appending<'_> {
         &mut self,
         ids: &[OwnedEventId],
     ) -> Result<StateRoot, RoomsError> {
+        self.told_state_without(ids, 0).await
+    }
+
+    /// The same where nobody can be asked for more: so many events may be absent in any case.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn told_state_without(
+        &mut self,
+        ids: &[OwnedEventId],
+        few: usize,
+    ) -> Result<StateRoot, RoomsError> {
         self.commit_piece().await?;
         let numbers = self.numbers_by_id(ids).await?;
         let mut state: HashMap<StateName, EventNo> = HashMap::new();
@@ -190,13 +200,11 @@ impl Appending<'_> {
         let create = (StateEventType::RoomCreate, String::new());
         self.look_up(std::slice::from_ref(&create)).await?;
         let ours = self.view().known(&create).and_then(|known| known.event.as_ref()).cloned();
-        // What cannot be had may be what the room's order rests on. Of a small room, too, an event
-        // or two may be such that nobody can verify them: the room is of use without.
+        // What cannot be had may be what the room's order rests on.
         let absent = ids.len().saturating_sub(numbers.len());
         let levels = (StateEventType::RoomPowerLevels, String::new());
-        if absent > ABSENT_FEW.max(ids.len() / ABSENT_SHARE)
-            || (absent > 0 && !state.contains_key(&levels))
-        {
+        let share = ids.len() / ABSENT_SHARE;
+        if absent > share.max(few) || (absent > share && !state.contains_key(&levels)) {
             return Err(not_a_state("too much of it cannot be had"));
         }
         match (state.get(&create), ours) {

@@ -72,14 +72,8 @@ impl Appending<'_> {
 
     /// As [`Appending::take`], with what is known of its relatives.
     async fn take_as(&mut self, pdu: &Pdu, way: Way, kin: Kin) -> Result<Standing, RoomsError> {
-        if kin.has_standing() {
+        if kin.has_standing() || self.is_the_beginning(pdu).await? {
             return Ok(Standing::Known);
-        }
-        if self.is_the_beginning(pdu).await? {
-            // It came with a told state. What another server says after it can be judged from now.
-            let (no, stored) = self.stand(pdu, &kin, StateRoot::EMPTY).await?;
-            self.write_standing(no, &stored, &kin);
-            return Ok(Standing::Aside);
         }
         if let Some(missing) = kin.missing(way) {
             return Ok(Standing::Missing(missing));

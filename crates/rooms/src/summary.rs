@@ -166,6 +166,10 @@ impl Rooms {
     }
 }
 
+/// Join rules of the specification.
+const KNOWN_JOIN_RULES: [&str; 6] =
+    ["public", "invite", "knock", "private", "restricted", "knock_restricted"];
+
 fn summary(room: OwnedRoomId, joined: u64, said: &Said) -> RoomSummary {
     #[derive(Deserialize)]
     struct Guests {
@@ -173,6 +177,8 @@ fn summary(room: OwnedRoomId, joined: u64, said: &Said) -> RoomSummary {
     }
     let rule = said.0.get(&StateEventType::RoomJoinRules);
     let rule = rule.and_then(|event| event.content_as::<JoinRule>());
+    // By a rule that nobody knows nobody joins; ruma cannot write what it does not know.
+    let rule = rule.filter(|rule| KNOWN_JOIN_RULES.contains(&rule.as_str()));
     let guests = said.0.get(&StateEventType::RoomGuestAccess);
     let guests = guests.and_then(|event| event.content_as::<Guests>());
     let visibility = said.text(&StateEventType::RoomHistoryVisibility, "history_visibility");

@@ -8,6 +8,7 @@ mod gaps;
 mod inbox;
 mod large;
 mod late;
+mod many;
 mod network;
 mod partial;
 mod world;

@@ -48,11 +48,11 @@ impl Sync {
             .filter(|room| room.was_joined)
             .filter(is_new);
         let (devices, signed, came, moves, went) = tokio::join!(
-            self.changed_devices(since, span.until, news),
-            self.signed_keys(user, since, span.until, news),
+            Box::pin(self.changed_devices(since, span.until, news)),
+            Box::pin(self.signed_keys(user, since, span.until, news)),
             self.data().joined_members_of(&entered),
-            try_together(stayed.map(|room| self.others_moves(user, &room.room_id, span))),
-            try_together(gone.map(|room| self.left_behind(user, room, since))),
+            Box::pin(try_together(stayed.map(|room| self.others_moves(user, &room.room_id, span)))),
+            Box::pin(try_together(gone.map(|room| self.left_behind(user, room, since)))),
         );
         let mut devices = devices?;
         if devices.remove(user) {

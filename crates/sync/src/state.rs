@@ -24,9 +24,8 @@ impl Difference {
     /// Its events, without members of whom nothing was known before, if so wished.
     pub(crate) fn told(self, with_new_members: bool) -> Vec<Arc<Event>> {
         let both = self.events.into_iter().zip(self.before);
-        let told = both.filter(|(event, before)| {
-            with_new_members || before.is_some() || event.kind != MEMBER
-        });
+        let told = both
+            .filter(|(event, before)| with_new_members || before.is_some() || event.kind != MEMBER);
         told.map(|(event, _)| event).collect()
     }
 }

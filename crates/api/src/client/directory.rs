@@ -11,8 +11,7 @@ use http::Method;
 use ruma::{
     ServerName, UInt,
     api::{
-        Metadata, OutgoingResponse, OutgoingResponseExt,
-        client::directory::get_public_rooms::v3,
+        Metadata, OutgoingResponse, OutgoingResponseExt, client::directory::get_public_rooms::v3,
         federation::directory::get_public_rooms_filtered::v1 as get_public_rooms_filtered_of,
         path_builder::PathBuilder,
     },

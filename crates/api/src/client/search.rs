@@ -7,5 +7,5 @@ use axum::Router;
 use crate::{App, Serve};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
-    router.serve(search_events::search_events)
+    router.serve_or(search_events::search_events)
 }

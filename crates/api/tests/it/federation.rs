@@ -2,8 +2,8 @@
 
 mod closed;
 mod edus;
-mod hostile;
 mod faster_joins;
+mod hostile;
 mod media;
 mod membership;
 pub mod network;

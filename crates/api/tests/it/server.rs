@@ -274,8 +274,12 @@ impl Server {
         let rooms = Rooms::new(data.clone(), accounts.clone(), federation.clone(), more.rooms);
         let e2ee = E2ee::new(data.clone(), accounts.clone(), federation.clone());
         let folder = tempfile::tempdir().expect("a folder");
-        let media_settings =
-            blaupause_media::Settings { path: folder.path().to_owned(), ..more.media };
+        let media_settings = blaupause_media::Settings {
+            path: folder.path().to_owned(),
+            // Whatever disk the tests have.
+            free_bytes_min: 0,
+            ..more.media
+        };
         let elsewhere = Outbound::new(more.elsewhere).expect("certificates");
         let media = Media::open(data.clone(), federation.clone(), elsewhere, media_settings)
             .await

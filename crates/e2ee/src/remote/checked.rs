@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     cross_signing, device_keys,
     rows::Usage,
-    signatures::{KeyObject, check_curve25519},
+    signatures::{KeyObject, check_key_shape},
 };
 
 /// Devices of one remote user that are looked at.
@@ -113,7 +113,7 @@ pub(super) fn is_one_time_key(
     }
     match key.deserialize() {
         Ok(OneTimeKey::SignedKey(signed)) => {
-            check_curve25519(&signed.key.encode()).is_ok()
+            check_key_shape(&signed.key.encode()).is_ok()
                 && known.is_none_or(|known| is_signed_by_device(user, device, key, known))
         }
         Ok(_) => true,

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use blaupause_data::{Change, DataError, Member, StreamPos};
 use ruma::{
-    OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, events::room::member::MembershipState};
+    OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, events::room::member::MembershipState,
+};
 use serde::Deserialize;
 
 use crate::{E2ee, E2eeError};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use blaupause_data::{Found, together};
+use blaupause_data::{Found, Order, ReadSet, together};
 use blaupause_federation::{CallLimits, FederationError};
 use ruma::{
     OwnedDeviceId, OwnedServerName, OwnedUserId, ServerName, UserId,
@@ -12,11 +12,15 @@ use ruma::{
 use super::{Failures, KEYS_TIME, checked::CheckedKeys};
 use crate::{
     E2ee, E2eeError, UserKeys,
-    rows::{RemoteList, raw},
+    query::with_signatures,
+    rows::{MySignaturesRow, RemoteList, raw},
 };
 
 /// Users that one request asks a server for.
 const USERS_PER_REQUEST: usize = 500;
+
+/// Signatures of one person on one master key.
+const SIGNATURES_MAX: u32 = 100;
 
 /// What other servers say.
 #[derive(Debug, Default)]
@@ -58,11 +62,39 @@ impl E2ee {
         }
         answer.keys = self.kept_keys(&fresh).await?;
         self.ask_servers(asking, unknown, &mut answer).await?;
+        self.add_own_signatures(asking, &mut answer.keys).await?;
         for (user, keys) in &mut answer.keys {
             let devices = wanted.get(user).map(Vec::as_slice).unwrap_or_default();
             keys.devices.retain(|device, _| devices.is_empty() || devices.contains(device));
         }
         Ok(answer)
+    }
+
+    /// Their servers do not know what `asking` signed of their keys: only `asking` sees it. One read.
+    async fn add_own_signatures(
+        &self,
+        asking: &UserId,
+        keys: &mut BTreeMap<OwnedUserId, UserKeys>,
+    ) -> Result<(), E2eeError> {
+        let part = self.data().parts().user(asking);
+        let mut want = ReadSet::new();
+        let signed = keys.iter_mut().filter_map(|(user, keys)| {
+            let master = keys.master.as_mut()?;
+            let slot = want.prefix::<MySignaturesRow>(part, user, Order::Forward, SIGNATURES_MAX);
+            Some((master, slot))
+        });
+        let signed: Vec<_> = signed.collect();
+        if signed.is_empty() {
+            return Ok(());
+        }
+        let got = want.run(self.data()).await?;
+        for (master, slot) in signed {
+            let mine = got.many(slot)?.rows.into_iter().map(|((_, id), row)| (id, row.value));
+            if let Some(with) = with_signatures(master.json().get(), Some(asking), mine) {
+                *master = with;
+            }
+        }
+        Ok(())
     }
 
     async fn ask_servers(

@@ -47,7 +47,9 @@ impl E2ee {
         let user = &update.user_id;
         let list = self.remote_lists(std::slice::from_ref(user)).await?.pop().flatten();
         let Some(list) = list.filter(|list| list.is_fresh) else {
-            return self.tell_clients(user).await;
+            // A device without keys is nothing to encrypt for.
+            let says_something = update.keys.is_some() || update.deleted == Some(true);
+            return if says_something { self.tell_clients(user).await } else { Ok(()) };
         };
         match place(&list, update) {
             Place::Known => Ok(()),
@@ -67,6 +69,7 @@ impl E2ee {
         let name = update.device_id.to_string();
         let stored = self.data().get::<DeviceKeysRow>(part, &name).await?;
         let version = stored.as_ref().map_or(0, |row| row.version);
+        let had_keys = stored.is_some();
         let display_name = update.device_display_name.as_deref();
         let keys = match &update.keys {
             _ if update.deleted == Some(true) => None,
@@ -81,6 +84,7 @@ impl E2ee {
             None => stored.and_then(|row| checked::with_name(&row.value, display_name)),
         };
         let mut write = Write::new(part);
+        let is_news = had_keys || keys.is_some();
         match keys {
             Some(keys) => {
                 write.put_version::<DeviceKeysRow>(part, &name, version + 1, &keys);
@@ -90,7 +94,9 @@ impl E2ee {
         let next = RemoteList { stream_id: Some(update.stream_id.into()), ..list.value };
         write.require_version::<RemoteListRow>(part, &(), list.version);
         write.put_version::<RemoteListRow>(part, &(), list.version + 1, &next);
-        self.note_devices_changed(&mut write, user).await?;
+        if is_news {
+            self.note_devices_changed(&mut write, user).await?;
+        }
         self.data().commit(write).await?;
         Ok(())
     }

@@ -197,3 +197,31 @@ async fn the_signer_is_told_to_look_at_the_signed_keys_again_and_nobody_else_is(
         assert!(later.is_empty());
     }
 }
+
+#[tokio::test]
+async fn the_signer_sees_a_signature_on_the_key_of_somebody_elsewhere() {
+    let (world, peer) = crate::peer::world().await;
+    let anna = Person::new(&world, "anna").await;
+    let ben = OwnedUserId::try_from("@ben:b.example").expect("an id");
+    crate::peer::room(&world.data, &[anna.user(), &ben]).await;
+    let master = Account::new();
+    let id = public(&master);
+    let key = json!({
+        "user_id": ben, "usage": ["master"], "keys": { format!("ed25519:{id}"): id },
+    });
+    let answer =
+        json!({ "device_keys": { ben.as_str(): {} }, "master_keys": { ben.as_str(): key } });
+    peer.answer("/user/keys/query", answer);
+    let asked = async || {
+        let wanted = BTreeMap::from([(ben.clone(), Vec::new())]);
+        let found = world.e2ee.query_remote_keys(anna.user(), &wanted).await.expect("a store");
+        let master = found.keys[&ben].master.as_ref().expect("a master key").json().get();
+        master.contains(anna.user().as_str())
+    };
+    assert!(!asked().await);
+    let by = public(&anna.user_signing);
+    let signed = signed(&key, anna.user(), &by, &anna.user_signing);
+    let objects = of([(ben.clone(), (id.clone(), signed))]);
+    assert!(sign(&world, &anna, &objects).await.is_empty());
+    assert!(asked().await);
+}

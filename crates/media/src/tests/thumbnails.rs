@@ -114,7 +114,8 @@ async fn a_claim_of_very_many_pixels_is_refused_from_the_header() {
 
 #[tokio::test]
 async fn pixels_are_limited_by_the_setting() {
-    let settings = Settings { thumbnail_source_pixels_max: 10_000, ..Settings::default() };
+    let settings =
+        Settings { thumbnail_source_pixels_max: 10_000, free_bytes_min: 0, ..Settings::default() };
     let world = World::with(settings).await;
     world.refused(&picture(101, 100, ImageFormat::Png)).await;
     world.size(&picture(100, 100, ImageFormat::Png), (32, 32), Method::Crop).await;

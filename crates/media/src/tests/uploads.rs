@@ -23,7 +23,8 @@ async fn what_was_uploaded_is_handed_out() {
 
 #[tokio::test]
 async fn a_file_is_not_larger_than_allowed() {
-    let world = World::with(Settings { upload_bytes_max: 10, ..Settings::default() }).await;
+    let settings = Settings { upload_bytes_max: 10, free_bytes_min: 0, ..Settings::default() };
+    let world = World::with(settings).await;
     let mut upload = world.media.upload(&anna()).await.expect("begins");
     upload.write(&Bytes::from_static(b"0123456789")).await.expect("just fits");
     let refused = upload.write(&Bytes::from_static(b"x")).await;

@@ -11,7 +11,7 @@ use ruma::{
     room_version_rules::RoomVersionRules,
 };
 
-use crate::{Rooms, RoomsError, append::Appending, outliers::is_create, remote_append::Way};
+use crate::{Rooms, RoomsError, append::Appending, remote_append::Way};
 
 /// Events that are asked for one by one; more are asked for as a whole.
 const SINGLE_EVENTS_MAX: usize = 50;
@@ -34,20 +34,30 @@ impl Rooms {
         let Some(event) = event.into_iter().find(|event| event.event_id() == id) else {
             return Ok(());
         };
-        if is_create(&event) {
-            // Nobody can tell the state before the beginning.
-            let way = Way::Aside(StateRoot::EMPTY);
-            self.take_event(room, &event, way, None).await?;
-            return Ok(());
+        if let Some(root) = self.told_state_before(origin, room, rules, id).await? {
+            let standing = self.take_event(room, &event, Way::Aside(root), None).await?;
+            tracing::debug!(event = %id, ?standing, "a gap");
         }
+        Ok(())
+    }
+
+    /// The state before an event, as the other server says it was; stored. `None` if it cannot be
+    /// had, or cannot be one.
+    pub(crate) async fn told_state_before(
+        &self,
+        origin: &ServerName,
+        room: &RoomId,
+        rules: &RoomVersionRules,
+        id: &EventId,
+    ) -> Result<Option<StateRoot>, RoomsError> {
         let request = get_room_state_ids::v1::Request::new(id.to_owned(), room.to_owned());
         let call = self.federation().call_within(origin, request, CallLimits::LARGE);
         let told = match call.await {
             Ok(told) if told.pdu_ids.len() + told.auth_chain_ids.len() <= STATE_EVENTS_MAX => told,
-            Ok(_) => return Ok(()),
+            Ok(_) => return Ok(None),
             Err(error) => {
-                tracing::debug!(%origin, %room, %error, "the state at a gap cannot be had");
-                return Ok(());
+                tracing::debug!(%origin, %room, %error, "the state at an event cannot be had");
+                return Ok(None);
             }
         };
         let all: BTreeSet<OwnedEventId> =
@@ -60,16 +70,13 @@ impl Rooms {
         };
         self.store_outliers(room, &fetched).await?;
         match self.store_told_state(room, &told.pdu_ids).await {
-            Ok(root) => {
-                let standing = self.take_event(room, &event, Way::Aside(root), None).await?;
-                tracing::debug!(event = %id, ?standing, "a gap");
-            }
+            Ok(root) => Ok(Some(root)),
             Err(RoomsError::Refused(error)) => {
                 tracing::info!(%origin, %room, %error, "another server's state is not believed");
+                Ok(None)
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     async fn not_stored(

@@ -123,7 +123,7 @@ mod tests {
         let late = 1_000 + WAIT_MS;
         early.keep(&room, said("@late:x"), late);
         assert_eq!(early.0.lock().count, 1, "the old ones waited in vain");
-        assert_eq!(early.touched(&event(&room)), [room.clone()]);
+        assert!(early.touched(&event(&room)).contains(&room));
         let taken = early.take(&room).expect("one waits");
         assert_eq!(taken.keys().next(), Some(&owned_user_id!("@late:x")));
         assert!(early.touched(&event(&room)).is_empty());

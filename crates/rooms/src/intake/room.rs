@@ -195,6 +195,9 @@ impl Rooms {
                     origins.insert(id, (key, waiting.origin));
                     raw.push(event);
                 }
+                // The id does not cover the signatures: a copy may be good where this one is not.
+                // It is looked at when this one is done.
+                (Some(_), Some(_)) => {}
                 _ => nothing.push(key),
             }
         }

@@ -70,17 +70,26 @@ struct Stand {
 }
 
 impl Rooms {
-    /// Let a room be whole, if the state before our join is known by now. Whether it is whole.
-    pub(super) async fn make_whole(&self, room: &RoomId) -> Result<bool, RoomsError> {
-        self.in_turn(|| Box::pin(self.try_make_whole(room))).await
+    /// Let a room be whole, if the state before our join is known by now: `told`, or that after its
+    /// parents. Whether it is whole.
+    pub(super) async fn make_whole(
+        &self,
+        room: &RoomId,
+        told: Option<StateRoot>,
+    ) -> Result<bool, RoomsError> {
+        self.in_turn(|| Box::pin(self.try_make_whole(room, told))).await
     }
 
-    async fn try_make_whole(&self, room: &RoomId) -> Result<bool, RoomsError> {
+    async fn try_make_whole(
+        &self,
+        room: &RoomId,
+        told: Option<StateRoot>,
+    ) -> Result<bool, RoomsError> {
         let mut lane = self.lane(room).await?;
         // What was said just now may not be durable yet, and is to be read.
         self.everything_durable(room).await?;
         let mut batch = Appending::new(self, lane.room()?);
-        match Box::pin(batch.judge_all_again()).await {
+        match Box::pin(batch.judge_all_again(told)).await {
             Ok(true) => {
                 let write = batch.finish();
                 lane.commit(self.data(), write).await?;
@@ -103,19 +112,24 @@ impl Rooms {
 }
 
 impl Appending<'_> {
-    async fn judge_all_again(&mut self) -> Result<bool, RoomsError> {
+    async fn judge_all_again(&mut self, told: Option<StateRoot>) -> Result<bool, RoomsError> {
         let room = self.head.room_id.clone();
         let Some(row) = self.rooms.partial_row(&room).await? else { return Ok(true) };
         if row.is_whole {
             return Ok(true);
         }
         let Some((join, pdu)) = self.stored_pdus(&[row.join]).await?.pop() else { return Ok(true) };
-        let kin = self.kin_of(&pdu).await?;
-        if kin.missing(Way::Live).is_some() {
-            return Ok(false);
-        }
-        let states: Vec<_> = kin.parents.iter().map(|parent| parent.state).collect();
-        let before = self.merged(&states).await?;
+        let before = match told {
+            Some(told) => told,
+            None => {
+                let kin = self.kin_of(&pdu).await?;
+                if kin.missing(Way::Live).is_some() {
+                    return Ok(false);
+                }
+                let states: Vec<_> = kin.parents.iter().map(|parent| parent.state).collect();
+                self.merged(&states).await?
+            }
+        };
         let was = self.head.state;
         self.head.tips.clear();
         let mut stands = Stands::default();

@@ -4,7 +4,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use blaupause_data::{DIRECTORY, rows::RoomServerRow};
-use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, RoomId};
+use blaupause_graph::Pdu;
+use ruma::{OwnedRoomId, OwnedServerName, RoomId, room_version_rules::RoomVersionRules};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -99,13 +100,22 @@ impl Rooms {
             return Ok(true);
         }
         let rules = self.lane(room).await?.room()?.rules.clone();
-        let before = self.parents_of(room, &row).await?;
+        let Some(join) = self.join_of(room, &row, &rules).await? else { return Ok(true) };
+        let before = join.prev_events();
+        // What follows an event that was here before the join may have been judged when the members
+        // were not known either: then the state is asked for where nobody else was.
+        let was_here = !self.with_state(room, before).await?.is_empty();
         for server in self.who_tells(room, &row).await? {
-            let known = self.with_state(room, &before).await?;
-            for id in before.iter().filter(|id| !known.contains(*id)) {
-                self.fill_gap(&server, room, &rules, id).await?;
-            }
-            if self.make_whole(room).await? {
+            let told = if was_here {
+                self.told_state_before(&server, room, &rules, join.event_id()).await?
+            } else {
+                let known = self.with_state(room, before).await?;
+                for id in before.iter().filter(|id| !known.contains(*id)) {
+                    self.fill_gap(&server, room, &rules, id).await?;
+                }
+                None
+            };
+            if (told.is_some() || !was_here) && self.make_whole(room, told).await? {
                 return Ok(true);
             }
             tracing::debug!(%room, %server, "a server does not tell who is in a room");
@@ -113,19 +123,16 @@ impl Rooms {
         Ok(false)
     }
 
-    /// What our join follows.
-    async fn parents_of(
+    /// The event with which we came.
+    async fn join_of(
         &self,
         room: &RoomId,
         row: &PartialRoom,
-    ) -> Result<Vec<OwnedEventId>, RoomsError> {
+        rules: &RoomVersionRules,
+    ) -> Result<Option<Pdu>, RoomsError> {
         let part = self.data().parts().room(room);
-        let mut lane = self.lane(room).await?;
-        let rules = lane.room()?.rules.clone();
-        drop(lane);
-        let Some(join) = self.data().event(part, row.join).await? else { return Ok(Vec::new()) };
-        let join = crate::load::pdu_of(&join, &rules)?;
-        Ok(join.prev_events().to_vec())
+        let join = self.data().event(part, row.join).await?;
+        join.map(|join| crate::load::pdu_of(&join, rules)).transpose()
     }
 
     /// The server that let us in, then the others that are said to be in the room.

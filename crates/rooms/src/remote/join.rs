@@ -1,6 +1,8 @@
 //! Coming into a room through another server.
 
-use blaupause_federation::CallLimits;
+use std::time::Duration;
+
+use blaupause_federation::{CallLimits, FederationError};
 use blaupause_graph::{Pdu, Unverified};
 use ruma::{
     ServerName,
@@ -26,6 +28,10 @@ const STATE_EVENTS_MAX: usize = 500_000;
 /// Events that those rest on.
 const AUTH_EVENTS_MAX: usize = 500_000;
 
+/// When other servers are asked again whether somebody may come in who should.
+const ASK_AGAIN: [Duration; 3] =
+    [Duration::from_millis(200), Duration::from_millis(500), Duration::from_millis(1_500)];
+
 impl Rooms {
     /// Join a room that this server is not in.
     pub(super) async fn join_outside(&self, change: &ChangeMembership) -> Result<(), RoomsError> {
@@ -35,7 +41,9 @@ impl Rooms {
         self.join_through_others(change).await
     }
 
-    /// Join a room that this server is in, where nobody of it may let the person in.
+    /// Join a room that this server is in, where nobody of it may let the person in, though they are
+    /// in a room whose members may. They may have come there this moment: then the other servers do
+    /// not know it yet, and are asked again.
     pub(crate) async fn join_by_others_leave(
         &self,
         change: &ChangeMembership,
@@ -43,6 +51,16 @@ impl Rooms {
         let (rooms, change) = (self.clone(), change.clone());
         let work = self.data().env().spawn(async move {
             let _turn = rooms.flights().enter(&change.room).await;
+            for pause in ASK_AGAIN {
+                match rooms.join_through_others(&change).await {
+                    Err(error) if is_forbidden(&error) => tokio::time::sleep(pause).await,
+                    done => return done,
+                }
+                match rooms.change_here(&change).await {
+                    Err(RoomsError::CannotGrantJoin) => {}
+                    done => return done,
+                }
+            }
             rooms.join_through_others(&change).await
         });
         work.await.unwrap_or_else(|_| Err(crate::send::busy()))
@@ -140,6 +158,10 @@ impl Rooms {
         }
         Ok(Some(ServersSaid { via: server.to_owned(), in_room }))
     }
+}
+
+fn is_forbidden(error: &RoomsError) -> bool {
+    matches!(error, RoomsError::Federation(FederationError::Remote { status: 403, .. }))
 }
 
 /// What is wrong with a room is not the fault of who wants to join it.

@@ -10,12 +10,11 @@ use crate::{ChangeMembership, Handshake, Rooms, RoomsError, profiles::add_profil
 impl Rooms {
     pub(super) async fn knock_outside(&self, change: &ChangeMembership) -> Result<(), RoomsError> {
         let (user, room) = (&change.target, &change.room);
-        match self.data().membership(user, room).await?.map(|row| row.value.membership) {
-            Some(Member::Knock) => return Ok(()),
-            Some(Member::Invite) => {
-                return Err(RoomsError::Forbidden("you are invited to this room"));
-            }
-            _ => {}
+        // Who knocked already may do so again: it may have been refused, and the refusal is on its
+        // way.
+        let now = self.data().membership(user, room).await?.map(|row| row.value.membership);
+        if now == Some(Member::Invite) {
+            return Err(RoomsError::Forbidden("you are invited to this room"));
         }
         let servers = self.candidates(user, room, &change.via).await?;
         self.must_be_enterable(room, [], &[])?;

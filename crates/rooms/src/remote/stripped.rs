@@ -3,8 +3,8 @@
 
 use blaupause_graph::{Pdu, Unverified};
 use ruma::{
-    OwnedUserId, RoomId, api::federation::membership::RawStrippedState,
-    room_version_rules::RoomVersionRules,
+    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId,
+    api::federation::membership::RawStrippedState, room_version_rules::RoomVersionRules,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -26,6 +26,11 @@ struct Stripped<'a> {
     state_key: String,
     #[serde(rename = "type")]
     kind: String,
+    /// Of the create event, by which clients recognise a room of version 12 and later (MSC4311).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event_id: Option<OwnedEventId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin_server_ts: Option<MilliSecondsSinceUnixEpoch>,
 }
 
 /// Stripped state, as it is stored and shown: what has the right shape, bounded, and the member
@@ -72,21 +77,20 @@ impl Rooms {
 }
 
 fn readable(told: &RawStrippedState, member: &Pdu, rules: &RoomVersionRules) -> Option<String> {
-    let json = match told {
+    let (json, id) = match told {
         RawStrippedState::Pdu(pdu) => {
             // A whole event says which room it is of; a create event even proves it.
-            let pdu = Unverified::parse(pdu, rules).ok();
-            if pdu.is_none_or(|pdu| pdu.room_id() != member.room_id()) {
-                return None;
-            }
-            let RawStrippedState::Pdu(pdu) = told else { return None };
-            pdu.get()
+            let whole = Unverified::parse(pdu, rules).ok();
+            let whole = whole.filter(|whole| whole.room_id() == member.room_id())?;
+            (pdu.get(), Some(whole.event_id().to_owned()))
         }
         #[expect(deprecated, reason = "servers still send it")]
-        RawStrippedState::Stripped(event) => event.json().get(),
+        RawStrippedState::Stripped(event) => (event.json().get(), None),
         _ => return None,
     };
-    let event: Stripped<'_> = serde_json::from_str(json).ok()?;
+    let mut event: Stripped<'_> = serde_json::from_str(json).ok()?;
+    event.event_id = id.filter(|_| event.kind == "m.room.create");
+    event.origin_server_ts = event.origin_server_ts.filter(|_| event.event_id.is_some());
     let says_member =
         event.kind == "m.room.member" && Some(&*event.state_key) == member.state_key();
     // The member event itself comes from the event that was signed.

@@ -9,9 +9,9 @@ use crate::{Rooms, RoomsError};
 const CANDIDATES_MAX: usize = 10;
 
 impl Rooms {
-    /// Servers that may be in the room, the most promising first: those that the person names, the
-    /// one that invited them, those that were in it when we last were. The one that the room is
-    /// named after only where nobody names any: it may never have been in the room, and who names
+    /// Servers that may be in the room, the most promising first: those that the person names and
+    /// the one that invited them; those that are in the room, if this one is. Only where there are
+    /// none, those that the room is named after and that were in it when we last were: who names
     /// servers wants these. Only servers that ours may deal with.
     ///
     /// # Errors
@@ -23,14 +23,20 @@ impl Rooms {
         room: &RoomId,
         named: &[OwnedServerName],
     ) -> Result<Vec<OwnedServerName>, RoomsError> {
-        let mut servers = named.to_vec();
+        let own = self.data().server_name();
+        let there = self.data().servers_in(room).await?;
+        let is_here = there.iter().any(|server| server == own);
+        let mut servers: Vec<_> = named.iter().filter(|server| *server != own).cloned().collect();
         if let Some(outside) = self.outside(user, room).await? {
             servers.extend(outside.via);
         }
-        if servers.is_empty() {
+        let names_none = servers.is_empty();
+        if names_none {
             servers.extend(room.server_name().map(ToOwned::to_owned));
         }
-        servers.extend(self.data().servers_in(room).await?.into_iter().take(CANDIDATES_MAX));
+        if names_none || is_here {
+            servers.extend(there.into_iter().take(CANDIDATES_MAX));
+        }
         self.permitted(servers)
     }
 

@@ -20,9 +20,6 @@ impl Rooms {
         kind: Handshake,
         query: &TemplateQuery,
     ) -> Result<Template, RoomsError> {
-        if query.user.server_name() != query.origin {
-            return Err(RoomsError::Forbidden("a server speaks for its own people only"));
-        }
         if kind != Handshake::Leave {
             self.must_be_whole_for_others(&query.room).await?;
         }
@@ -32,6 +29,9 @@ impl Rooms {
         let version = batch.head.version.clone();
         if query.versions.as_ref().is_some_and(|known| !known.contains(&version)) {
             return Err(RoomsError::IncompatibleVersion(version));
+        }
+        if query.user.server_name() != query.origin {
+            return Err(RoomsError::Forbidden("a server speaks for its own people only"));
         }
         let content = batch.offered_content(kind, &query.user).await?;
         let event = batch.unsigned_member(&query.room, &query.user, &content).await?;

@@ -10,7 +10,8 @@ impl Rooms {
     /// One event for another server.
     ///
     /// # Errors
-    /// [`RoomsError::EventUnknown`] if it is not known, or not for that server.
+    /// [`RoomsError::EventUnknown`] if it is not known, [`RoomsError::Forbidden`] if it is not for
+    /// that server.
     pub async fn event_for_server(
         &self,
         server: &ServerName,
@@ -21,9 +22,7 @@ impl Rooms {
         let room = room.ok_or(RoomsError::EventUnknown)?.value;
         let access = match self.server_access(server, &room).await {
             Ok(access) => access,
-            Err(RoomsError::RoomUnknown | RoomsError::Forbidden(_)) => {
-                return Err(RoomsError::EventUnknown);
-            }
+            Err(RoomsError::RoomUnknown) => return Err(RoomsError::EventUnknown),
             Err(error) => return Err(error),
         };
         let event = access.known_event(&id.to_owned()).await?;

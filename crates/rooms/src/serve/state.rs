@@ -77,7 +77,10 @@ impl ServerAccess {
     }
 
     /// Many events, a round trip for each thousand.
-    pub(super) async fn all_events(&self, numbers: &[EventNo]) -> Result<Vec<Arc<Event>>, RoomsError> {
+    pub(super) async fn all_events(
+        &self,
+        numbers: &[EventNo],
+    ) -> Result<Vec<Arc<Event>>, RoomsError> {
         let mut events = Vec::with_capacity(numbers.len());
         for some in numbers.chunks(EVENTS_AT_ONCE) {
             events.extend(self.events(some).await?);

@@ -50,11 +50,18 @@ impl Server {
         Self::over(self.store.clone(), self.data.clone(), network)
     }
 
+    /// Another server of the same name, with all that is stored so far.
+    pub(super) async fn copy(&self, network: &Network) -> Self {
+        let store = self.store.copy();
+        let env = Env::manual(START_MS);
+        let data = Data::open(Db::Mem(store.clone()), self.name(), env).await.expect("opens");
+        Self::over(store, data, network)
+    }
+
     fn over(store: MemStore, data: Data, network: &Network) -> Self {
         let accounts = Accounts::new(data.clone(), blaupause_accounts::Settings::default());
         let wire = End { from: data.server_name().to_owned(), network: network.clone() };
-        let servers =
-            ServerPolicy { mode: FederationMode::Open, ..ServerPolicy::default() };
+        let servers = ServerPolicy { mode: FederationMode::Open, ..ServerPolicy::default() };
         let settings = blaupause_federation::Settings { servers, ..Default::default() };
         let federation = Federation::new(data.clone(), Arc::new(wire), settings);
         let rooms = Rooms::new(data.clone(), accounts, federation, Default::default());

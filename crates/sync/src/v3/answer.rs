@@ -11,10 +11,8 @@ use std::{
 
 use blaupause_data::try_together;
 use ruma::{
-    DeviceId, OwnedRoomId, OwnedUserId, UserId,
-    api::client::sync::sync_events::v3,
-    events::AnySyncTimelineEvent,
-    serde::Raw,
+    DeviceId, OwnedRoomId, OwnedUserId, UserId, api::client::sync::sync_events::v3,
+    events::AnySyncTimelineEvent, serde::Raw,
 };
 
 use super::{SyncRequest, plan::room_passes};

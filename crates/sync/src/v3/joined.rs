@@ -55,8 +55,7 @@ impl Sync {
         let everything = room.is_new || ask.request.full_state;
         let told = if everything { Members::default() } else { ask.told.of(part) };
         let since = self.rooms().wholeness(&room.room).await?.since();
-        let is_revealed =
-            ask.lazy().is_some() && since.is_some_and(|since| ask.span.is_new(since));
+        let is_revealed = ask.lazy().is_some() && since.is_some_and(|since| ask.span.is_new(since));
         let state = StateAsk { part, timeline: &timeline, everything, told, is_revealed };
         let (state, members) = self.state_of(ask, &state).await?;
         let mut joined = v3::JoinedRoom::new();

@@ -44,7 +44,8 @@ pub(crate) async fn get_capabilities(
         capabilities.account_moderation = AccountModerationCapability::new(true, true);
     }
     // ruma leaves out what has its default value; some clients ask for the key.
-    let mut all = serde_json::to_value(&capabilities).map_err(|error| ApiError::internal(&error))?;
+    let mut all =
+        serde_json::to_value(&capabilities).map_err(|error| ApiError::internal(&error))?;
     all["m.change_password"] = json!({ "enabled": capabilities.change_password.enabled });
     Ok(Answer::Other(json!({ "capabilities": all })))
 }

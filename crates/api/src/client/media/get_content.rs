@@ -44,10 +44,11 @@ impl Wanted {
         Ok(Self { server, id, file_name, timeout })
     }
 
-    /// Files of other servers are for people of this one: strangers must not make it fetch what
-    /// fills its disk.
-    pub(super) fn only_here(self, app: &App) -> Result<Self, ApiError> {
-        if self.server == app.data.server_name() {
+    /// Files of other servers are for people of this one, who say so by their token also where none
+    /// is needed: strangers must not make it fetch what fills its disk.
+    pub(super) async fn unless_stranger(self, app: &App, parts: &Parts) -> Result<Self, ApiError> {
+        let is_ours = self.server == app.data.server_name();
+        if is_ours || AccessToken::identify(app, parts).await.is_ok() {
             Ok(self)
         } else {
             Err(ApiError::not_found("files of other servers are for signed-in users only"))
@@ -82,7 +83,8 @@ pub(super) async fn get_content_deprecated(
     if !app.settings.legacy_media {
         return Err(ApiError::not_found("media is handed out to signed-in users only"));
     }
-    hand_out(&app, &Wanted::parse(&params, &parts)?.only_here(&app)?, &parts).await
+    let wanted = Wanted::parse(&params, &parts)?.unless_stranger(&app, &parts).await?;
+    hand_out(&app, &wanted, &parts).await
 }
 
 async fn hand_out(app: &App, wanted: &Wanted, parts: &Parts) -> Result<Response, ApiError> {

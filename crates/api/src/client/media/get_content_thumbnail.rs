@@ -49,7 +49,8 @@ pub(super) async fn get_content_thumbnail_deprecated(
     if !app.settings.legacy_media {
         return Err(ApiError::not_found("media is handed out to signed-in users only"));
     }
-    hand_out(&app, &Wanted::parse(&params, &parts)?.only_here(&app)?, &parts).await
+    let wanted = Wanted::parse(&params, &parts)?.unless_stranger(&app, &parts).await?;
+    hand_out(&app, &wanted, &parts).await
 }
 
 async fn hand_out(app: &App, wanted: &Wanted, parts: &Parts) -> Result<Response, ApiError> {

@@ -62,7 +62,7 @@ impl Scene {
     }
 
     async fn say(&self, who: &Client<'_>, text: &str) -> Answer {
-        let path = format!("/v3/rooms/{}/send/m.room.message/{text}", self.room);
+        let path = format!("/v3/rooms/{}/send/m.room.message/{}", self.room, encoded(text));
         who.put(&path, json!({ "msgtype": "m.text", "body": text })).await
     }
 

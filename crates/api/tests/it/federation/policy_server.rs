@@ -16,7 +16,7 @@ use ruma::{
 };
 use serde_json::{Value, json};
 
-use super::{network::Network, peer::Peer};
+use super::{network::Network, peer::Peer, world::encoded};
 use crate::server::{Answer, Client, Server};
 
 const SIGN: &str = "/_matrix/policy/v1/sign";
@@ -81,7 +81,7 @@ impl Scene {
     }
 
     async fn say(&self, who: &Client<'_>, text: &str) -> Answer {
-        let path = format!("/v3/rooms/{}/send/m.room.message/{text}", self.room);
+        let path = format!("/v3/rooms/{}/send/m.room.message/{}", self.room, encoded(text));
         who.put(&path, json!({ "msgtype": "m.text", "body": text })).await
     }
 

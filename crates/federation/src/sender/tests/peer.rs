@@ -194,7 +194,7 @@ impl Server {
 
     pub fn refuse(&self, server: &str) {
         let mut policy = ServerPolicy::open();
-        policy.deny.push(server.parse().expect("a pattern"));
+        policy.deny = vec![server.parse().expect("a pattern")].into();
         self.federation.set_servers(policy);
     }
 

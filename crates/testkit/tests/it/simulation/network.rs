@@ -139,7 +139,7 @@ impl Network {
             let (network, again) = (self.clone(), request.clone());
             if let Some(server) = self.server(to) {
                 // It belongs to the receiver: it has left the sender.
-                server.env.clone().spawn(async move {
+                server.env.spawn(async move {
                     sleep(Duration::from_millis(fate.there_ms + fate.back_ms)).await;
                     if let Some(server) = network.server(to) {
                         door::answer(&server, again).await;

@@ -192,5 +192,5 @@ async fn new_store(at: usize) -> MemStore {
         let new = NewAccount { localpart: format!("u{number}"), password: None, admin: false };
         accounts.create(new).await.expect("a new account");
     }
-    store
+    store.copy()
 }

@@ -204,7 +204,7 @@ async fn a_space_without_end_ends() {
         alice.put(&path, json!({ "via": ["peer.example"] })).await.ok();
     }
     let (mut from, mut rooms) = (String::new(), std::collections::BTreeMap::<String, usize>::new());
-    let start = std::time::Instant::now();
+    let start = tokio::time::Instant::now();
     for _ in 0..5 {
         let path = format!("/v1/rooms/{own}/hierarchy?limit=50&max_depth=50{from}");
         let page = alice.get(&path).await.ok();

@@ -41,7 +41,7 @@ async fn ten_thousand_starts_are_not_ten_thousand_steps() {
     let mut latest: Vec<String> = (0..10_000).map(|n| format!("${n:043}")).collect();
     latest.push(last);
     let room = encoded(&scene.room);
-    let start = std::time::Instant::now();
+    let start = tokio::time::Instant::now();
     let gap = json!({ "earliest_events": latest, "latest_events": latest,
         "limit": u32::MAX, "min_depth": 0 });
     let path = format!("/v1/get_missing_events/{room}");

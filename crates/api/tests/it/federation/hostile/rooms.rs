@@ -201,7 +201,8 @@ async fn an_invitation_counts_when_the_invited_server_has_really_signed() {
     let path = format!("/v3/rooms/{}/invite", scene.room);
     // As it came; with a signature of nothing; with another server's under this name.
     let forged = liar.clone();
-    let ways: [(&str, Box<dyn Fn(Value) -> Value + Send + Sync>); 4] = [
+    type Way = Box<dyn Fn(Value) -> Value + Send + Sync>;
+    let ways: [(&str, Way); 4] = [
         ("unsigned", Box::new(|event| event)),
         (
             "zeros",
@@ -300,10 +301,7 @@ async fn what_is_handed_over_is_signed_by_its_server_and_of_its_room() {
         ];
         let (id, mut unsigned) = scene.peer.signs(&good, &version);
         unsigned["signatures"]["peer.example"]["ed25519:peer"] = json!("A".repeat(86));
-        ways.push(("a wrong signature", (id.clone(), unsigned)));
-        let (_, mut changed) = scene.peer.signs(&good, &version);
-        changed["content"]["reason"] = json!("changed");
-        ways.push(("a wrong hash", (id, changed)));
+        ways.push(("a wrong signature", (id, unsigned)));
         for (what, (id, event)) in ways {
             let path = format!("/{v}/send_{kind}/{}/{}", encoded(&scene.room), encoded(&id));
             let answer = scene.peer.asks(&scene.a, http::Method::PUT, &path, Some(event)).await;

@@ -5,8 +5,11 @@
 //! so only what concerns nobody else is carried over, and only to people who were in the old room.
 
 use blaupause_accounts::AccountsError;
-use blaupause_data::{Member, StreamPos};
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId, events::StateEventType};
+use blaupause_data::{
+    Change, Found, Member, StreamPos,
+    rows::{UserRoom, UserRoomRow},
+};
+use ruma::{OwnedRoomId, RoomId, UserId, events::StateEventType};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -28,28 +31,53 @@ struct Predecessor {
 }
 
 impl Rooms {
-    /// A local user came into a room, at `pos`.
-    pub(crate) async fn carry_over(
-        &self,
-        user: &OwnedUserId,
-        room: &OwnedRoomId,
-        pos: StreamPos,
-    ) -> Result<(), RoomsError> {
-        let row = self.data().membership(user, room).await?;
+    /// Local users who came into rooms, each line with its position. Two round trips if nobody
+    /// came from an older room.
+    pub(crate) async fn carry_over(&self, lines: &[(StreamPos, Change)]) -> Result<(), RoomsError> {
+        let joins: Vec<_> = lines
+            .iter()
+            .filter_map(|(pos, change)| match change {
+                Change::Membership { user, room, membership: Member::Join } => {
+                    Some((*pos, user, room))
+                }
+                _ => None,
+            })
+            .collect();
+        if joins.is_empty() {
+            return Ok(());
+        }
+        let parts = self.data().parts();
+        let keys: Vec<_> =
+            joins.iter().map(|(_, user, room)| (parts.user(user), parts.room(room))).collect();
+        let rows =
+            self.data().get_many::<UserRoomRow>(keys.iter().map(|(home, room)| (*home, room)));
+        let rows = rows.await?;
         // A new name is no arrival.
-        if !row.is_some_and(|row| row.membership == Member::Join && row.entered_at() == pos) {
+        let came =
+            |pos, row: &Found<UserRoom>| row.membership == Member::Join && row.entered_at() == pos;
+        let arrivals: Vec<_> = joins
+            .into_iter()
+            .zip(rows)
+            .filter(|((pos, ..), row)| row.as_ref().is_some_and(|row| came(*pos, row)))
+            .map(|((_, user, room), _)| (user, room))
+            .collect();
+        if arrivals.is_empty() {
             return Ok(());
         }
         let create = (StateEventType::RoomCreate, String::new());
-        let create = self.current_state(room, &[create]).await?.pop().flatten();
-        let create = create.and_then(|event| event.content_as::<Create>());
-        let Some(old) = create.and_then(|create| create.predecessor) else { return Ok(()) };
-        let before = self.data().membership(user, &old.room_id).await?;
-        if !before.is_some_and(|row| row.membership == Member::Join || row.was_joined) {
-            return Ok(());
+        let wanted: Vec<_> =
+            arrivals.iter().map(|(_, room)| (parts.room(room), create.clone())).collect();
+        let creates = self.current_states(&wanted).await?;
+        for ((user, room), create) in arrivals.into_iter().zip(creates) {
+            let create = create.and_then(|event| event.content_as::<Create>());
+            let Some(old) = create.and_then(|create| create.predecessor) else { continue };
+            let before = self.data().membership(user, &old.room_id).await?;
+            if before.is_some_and(|row| row.membership == Member::Join || row.was_joined) {
+                self.carry_rule(user, &old.room_id, room).await?;
+                self.carry_tags(user, &old.room_id, room).await?;
+            }
         }
-        self.carry_rule(user, &old.room_id, room).await?;
-        self.carry_tags(user, &old.room_id, room).await
+        Ok(())
     }
 
     async fn carry_rule(

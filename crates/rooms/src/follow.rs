@@ -4,7 +4,7 @@
 //! (one a room), so it is idempotent: after a crash it is done again and finds most of it done.
 
 use blaupause_accounts::rows::StoredProfile;
-use blaupause_data::{Change, Member, StreamPos, together};
+use blaupause_data::{Change, Member, together};
 use ruma::{OwnedUserId, RoomId, UserId, events::StateEventType};
 use serde_json::{Map, Value, json};
 
@@ -19,7 +19,7 @@ const ROOMS_AT_ONCE: usize = 50;
 impl Rooms {
     /// Follow the log until the server stops.
     pub async fn run_follower(&self) {
-        self.follower().listen(self.data(), concerns_rooms);
+        self.follower().listen(self.data(), |change| concerns_rooms(change) || is_arrival(change));
         self.follower().run(self.data(), || self.follow()).await;
     }
 
@@ -29,9 +29,10 @@ impl Rooms {
     /// The store cannot be read or written. What is not done is done the next time.
     pub async fn follow(&self) -> Result<(), RoomsError> {
         while let Some(mut lines) = self.follower().next(self.data()).await? {
-            for (pos, change) in &lines.changes {
-                self.follow_one(*pos, change).await?;
+            for (_, change) in &lines.changes {
+                self.follow_one(change).await?;
             }
+            Box::pin(self.carry_over(&lines.changes)).await?;
             if lines.changes.iter().any(|(_, change)| concerns_rooms(change)) {
                 lines.note();
             }
@@ -40,14 +41,11 @@ impl Rooms {
         Ok(())
     }
 
-    async fn follow_one(&self, pos: StreamPos, change: &Change) -> Result<(), RoomsError> {
+    async fn follow_one(&self, change: &Change) -> Result<(), RoomsError> {
         match change {
             Change::Swept { room, no } => Box::pin(self.sweep(room, *no)).await,
             Change::GuestsOut { room } => Box::pin(self.send_guests_away(room)).await,
             Change::Profile { user } => self.renew_profile(user).await,
-            Change::Membership { user, room, membership: Member::Join } => {
-                Box::pin(self.carry_over(user, room, pos)).await
-            }
             Change::Deactivated { user } => {
                 self.forget_delayed_of(user).await?;
                 self.forget_notices_of(user).await?;
@@ -122,11 +120,15 @@ impl Rooms {
     }
 }
 
+/// Somebody may have come into a room. To look at it twice costs little: it is not noted.
+fn is_arrival(change: &Change) -> bool {
+    matches!(change, Change::Membership { membership: Member::Join, .. })
+}
+
 fn concerns_rooms(change: &Change) -> bool {
     matches!(
         change,
         Change::Profile { .. }
-            | Change::Membership { membership: Member::Join, .. }
             | Change::Deactivated { .. }
             | Change::Swept { .. }
             | Change::GuestsOut { .. }

@@ -16,7 +16,6 @@ mod append;
 mod backfill;
 mod carry;
 mod create;
-mod creators;
 mod delayed;
 mod directory;
 mod error;

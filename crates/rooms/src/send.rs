@@ -178,9 +178,6 @@ impl Rooms {
                 let mut lane = self.lane(&request.room).await?;
                 let hot = lane.room()?;
                 let mut batch = Appending::new(self, hot);
-                if request.kind == StateEventType::RoomPowerLevels {
-                    batch.must_not_name_creators(&request.content).await?;
-                }
                 let draft = self.state_draft(&request);
                 if let Some(same) = batch.says_already(&draft).await? {
                     return Ok(same.event_id().to_owned());

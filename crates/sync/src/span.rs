@@ -128,7 +128,7 @@ impl Known {
     fn note(&mut self, user: &UserId, device: Option<&DeviceId>, change: &Change) {
         match change {
             Change::Event { room, .. } | Change::StateWhole { room, .. } => {
-                drop(self.rooms.insert(room.clone()))
+                self.rooms.insert(room.clone());
             }
             Change::Receipt { room, user: of } => {
                 self.rooms.insert(room.clone());

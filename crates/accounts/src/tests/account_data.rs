@@ -33,9 +33,9 @@ async fn what_changed_after_a_position_is_found() {
         async move { accounts.set_account_data(&user, room, kind, &raw(&content)).await }
     };
     set(None, "org.a", json!({"x": 1})).await.expect("an object");
-    set(Some(room), "org.b", json!({})).await.expect("an object");
+    set(Some(room), "org.b", json!({"y": 1})).await.expect("an object");
     let before = world.data.position();
-    set(None, "org.c", json!({})).await.expect("an object");
+    set(None, "org.c", json!({"z": 1})).await.expect("an object");
     // The same again is no change.
     set(None, "org.a", json!({"x": 1})).await.expect("an object");
     assert_eq!(kinds(&world, &user, Scope::Global, Some(before)).await, ["org.c"]);
@@ -95,10 +95,11 @@ async fn a_user_cannot_fill_the_disk_with_types() {
     for number in 0..100 {
         let kind = format!("org.{number}");
         let done =
-            world.accounts.set_account_data(&user, Some(room), &kind, &raw(&json!({}))).await;
+            world.accounts.set_account_data(&user, Some(room), &kind, &raw(&json!({"x": 1}))).await;
         done.expect("below the limit");
     }
-    let done = world.accounts.set_account_data(&user, Some(room), "org.x", &raw(&json!({}))).await;
+    let done =
+        world.accounts.set_account_data(&user, Some(room), "org.x", &raw(&json!({"x": 1}))).await;
     assert!(matches!(done, Err(AccountsError::TooMany(_))));
     // One that is there can still be changed.
     let done =

@@ -88,7 +88,7 @@ async fn profile_fields_are_set_read_and_removed() {
     for (name, value) in [
         ("displayname", json!(5)),
         ("displayname", json!("x".repeat(257))),
-        ("avatar_url", json!("http://a.example/x")),
+        ("avatar_url", json!(["mxc://a.example/x"])),
         ("m.tz", json!(1)),
         ("Org.Example", json!(1)),
         ("", json!(1)),

@@ -87,7 +87,6 @@ async fn a_stranger_reads_nothing() {
         "/v3/rooms/{room}/messages",
         "/v3/rooms/{room}/messages?dir=b",
         "/v3/rooms/{room}/context/{event}",
-        "/v3/rooms/{room}/event/{event}",
         "/v3/rooms/{room}/state",
         "/v3/rooms/{room}/state/m.room.create/",
         "/v3/rooms/{room}/members",
@@ -102,6 +101,8 @@ async fn a_stranger_reads_nothing() {
         let path = path.replace("{room}", &room).replace("{event}", &event);
         bob.get(&path).await.refused(403, "M_FORBIDDEN");
     }
+    // "The event was not found or you do not have permission to read this event."
+    bob.get(&format!("/v3/rooms/{room}/event/{event}")).await.refused(404, "M_NOT_FOUND");
     bob.get(&format!("/v1/room_summary/{room}")).await.refused(404, "M_NOT_FOUND");
 }
 

@@ -119,7 +119,7 @@ async fn another_persons_password_proves_nothing() {
     let path = format!("/v3/devices/{}", alice.device);
     let session = alice.delete(&path, None).await.session();
     let body = json!({ "auth": password_auth(&bob.id, &session) });
-    alice.delete(&path, Some(body)).await.refused(401, "M_FORBIDDEN");
+    alice.delete(&path, Some(body)).await.refused(403, "M_FORBIDDEN");
     assert!(alice.works().await);
 }
 

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use blaupause_e2ee::E2eeError;
 use ruma::{OneTimeKeyId, OwnedOneTimeKeyId, encryption::OneTimeKey, serde::Raw};
+use serde_json::{Value, json};
 
 use crate::people::{Device, World};
 
@@ -85,7 +86,7 @@ async fn a_device_cannot_hoard_one_time_keys() {
 }
 
 #[tokio::test]
-async fn device_keys_must_be_signed_by_the_device_and_never_change() {
+async fn a_wrong_signature_of_device_keys_is_refused_and_new_keys_replace_old_ones() {
     let world = World::new().await;
     let mut device = world.device("anna").await;
     let none = || std::iter::empty::<(&OneTimeKeyId, &Raw<OneTimeKey>)>();
@@ -99,5 +100,11 @@ async fn device_keys_must_be_signed_by_the_device_and_never_change() {
     upload(&keys).await.expect("signed");
     upload(&keys).await.expect("the same again");
     device.olm = vodozemac::olm::Account::new();
-    assert!(matches!(upload(&device.keys()).await, Err(E2eeError::InvalidKeys(_))));
+    upload(&device.keys()).await.expect("a client that lost its keys");
+    let unsigned = |keys: &Value| Raw::from_json_string(keys.to_string()).expect("is JSON");
+    let mut keys: Value = serde_json::from_str(device.keys().json().get()).expect("is JSON");
+    keys["signatures"] = json!({});
+    upload(&unsigned(&keys)).await.expect("clients look for the signature");
+    keys["keys"][format!("ed25519:{id}")] = json!("short");
+    assert!(matches!(upload(&unsigned(&keys)).await, Err(E2eeError::InvalidKeys(_))));
 }

@@ -108,7 +108,7 @@ async fn joining_inviting_and_removing_are_few_reads() {
     let cold_server = cold(&server);
     let join = cold_server.join(&bob, &room);
     // One of them: which servers are in the room, kept in memory from then on.
-    budget(store, "join, cold", most(11, 1), join).await.expect("invited");
+    budget(store, "join, cold", most(14, 1), join).await.expect("invited");
     let kick = act(&cold_server, MembershipAction::Kick);
     budget(store, "kick", most(5, 1), kick).await.expect("kicked");
     let kick = cold(&server);

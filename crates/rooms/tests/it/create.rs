@@ -166,7 +166,7 @@ async fn hostile_requests_are_refused() {
     let bad = with(|r| r.power_levels = object(json!({ "users": { "@alice:example.org": 100 } })));
     assert!(matches!(bad.await, Err(RoomsError::InvalidRoomState(_))), "creators are not listed");
     let bad = with(|r| r.initial_state = vec![initial("m.room.create", &json!({}))]);
-    assert!(matches!(bad.await, Err(RoomsError::Forbidden(_))));
+    assert!(matches!(bad.await, Err(RoomsError::Invalid(_))));
     let bad = with(|r| r.initial_state = vec![initial("m.room.member", &json!({}))]);
     assert!(matches!(bad.await, Err(RoomsError::BadContent(_))));
     let bad = with(|r| r.initial_state = vec![initial("m.room.name", &json!({ "name": 5 }))]);

@@ -78,7 +78,7 @@ async fn members_of_a_room_entered_are_changed_and_of_a_room_left_have_left() {
     let first = world.first(&bob).await;
     world.server.join(&bob, &room).await.expect("public");
     let inside = world.next(&bob, &first).await;
-    assert_eq!(changed(&inside), [alice.as_str()]);
+    assert_eq!(changed(&inside), [alice.as_str(), bob.as_str()]);
     world.server.leave(&bob, &room).await.expect("left");
     let outside = world.next(&bob, &inside).await;
     assert_eq!((changed(&outside), left(&outside)), (vec![], vec![alice.as_str()]));

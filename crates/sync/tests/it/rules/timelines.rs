@@ -121,8 +121,8 @@ async fn filters_choose_events_rooms_and_account_data() {
     let room = world.server.public_room(&alice).await;
     let other = world.server.public_room(&alice).await;
     world.server.say(&alice, &room, "a message").await.expect("said");
-    world.account_data(&alice, None, "org.one", json!({})).await;
-    world.account_data(&alice, None, "org.two", json!({})).await;
+    world.account_data(&alice, None, "org.one", json!({ "a": 1 })).await;
+    world.account_data(&alice, None, "org.two", json!({ "b": 2 })).await;
     let filter = json!({
         "account_data": { "types": ["org.o*"] },
         "room": {

@@ -149,7 +149,7 @@ async fn what_cannot_be_is_refused() {
         // Keys of another device, of another person.
         (with("device_id", json!("OTHER")), "M_BAD_JSON"),
         (device(&bob.id, "LATER"), "M_BAD_JSON"),
-        (with("device_id", json!("")), "M_BAD_JSON"),
+        (with("device_id", json!("")), "M_INVALID_PARAM"),
         (with("device_data", json!({})), "M_INVALID_PARAM"),
         (with("device_data", json!({ "algorithm": 1 })), "M_INVALID_PARAM"),
         (with("device_data", json!("text")), "M_INVALID_PARAM"),

@@ -119,9 +119,9 @@ async fn what_is_not_allowed_stops_nothing_and_takes_nothing_along() {
     on_top.after = Some(&after_bad);
     let on_top = b.forge(b, room, on_top).await;
     let second = b.say(&two.bob, room, "second").await;
-    let mut all = pdus(&two, &[first.clone()]).await;
+    let mut all = pdus(&two, std::slice::from_ref(&first)).await;
     all.extend([bad.to_raw(), on_top.to_raw()]);
-    all.extend(pdus(&two, &[second.clone()]).await);
+    all.extend(pdus(&two, std::slice::from_ref(&second)).await);
     let ids = [first, bad_id.clone(), on_top.event_id().to_owned(), second.clone()];
     let a = must_be_the_same(&two, all, &ids).await;
     assert!(a.stored(room, &bad_id).await.expect("stored").stored.rejected);
@@ -162,7 +162,7 @@ async fn branches_and_those_who_point_at_what_comes_later_are_judged_as_one_by_o
     let tips = [&liked, &redaction, &topic, &target].map(|pdu| pdu.event_id().to_owned());
     join_all.after = Some(&tips);
     let join_all = b.forge(b, room, join_all).await;
-    let mut all = pdus(&two, &[base.clone()]).await;
+    let mut all = pdus(&two, std::slice::from_ref(&base)).await;
     all.extend([&liked, &redaction, &topic, &target, &join_all].map(|pdu| pdu.to_raw()));
     let mut ids = vec![base];
     ids.extend(tips);

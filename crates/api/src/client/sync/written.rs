@@ -177,8 +177,8 @@ mod tests {
         assert_eq!(json, expected);
     }
 
-    fn raw<T>(json: Value) -> Vec<Raw<T>> {
-        let json = serde_json::value::to_raw_value(&json).expect("has a JSON form");
+    fn raw<T>(json: &Value) -> Vec<Raw<T>> {
+        let json = serde_json::value::to_raw_value(json).expect("has a JSON form");
         vec![Raw::from_json(json)]
     }
 
@@ -186,7 +186,7 @@ mod tests {
         let mut timeline = v3::Timeline::new();
         timeline.limited = true;
         timeline.prev_batch = Some("t1".to_owned());
-        timeline.events = raw(json!({ "type": "x" }));
+        timeline.events = raw(&json!({ "type": "x" }));
         timeline
     }
 
@@ -200,32 +200,32 @@ mod tests {
             count
         };
         let mut state = v3::StateEvents::new();
-        state.events = raw(json!({ "type": "y", "state_key": "" }));
+        state.events = raw(&json!({ "type": "y", "state_key": "" }));
         let mut joined = v3::JoinedRoom::new();
         joined.summary.joined_member_count = Some(ruma::uint!(2));
         joined.unread_notifications = count();
         joined.unread_thread_notifications.insert(owned_event_id!("$r"), count());
         joined.timeline = full_timeline();
         joined.state = v3::State::After(state.clone());
-        joined.account_data.events = raw(json!({ "type": "m.tag", "content": {} }));
-        joined.ephemeral.events = raw(json!({ "type": "m.typing", "content": {} }));
-        joined.sticky.events = raw(json!({ "type": "z" }));
+        joined.account_data.events = raw(&json!({ "type": "m.tag", "content": {} }));
+        joined.ephemeral.events = raw(&json!({ "type": "m.typing", "content": {} }));
+        joined.sticky.events = raw(&json!({ "type": "z" }));
         let mut left = v3::LeftRoom::new();
         left.timeline = full_timeline();
         left.state = v3::State::Before(state);
-        left.account_data.events = raw(json!({ "type": "m.tag", "content": {} }));
+        left.account_data.events = raw(&json!({ "type": "m.tag", "content": {} }));
         let mut invited = v3::InvitedRoom::new();
-        invited.invite_state.events = raw(json!({ "type": "i" }));
+        invited.invite_state.events = raw(&json!({ "type": "i" }));
         let mut knocked = v3::KnockedRoom::new();
-        knocked.knock_state.events = raw(json!({ "type": "k" }));
+        knocked.knock_state.events = raw(&json!({ "type": "k" }));
         let room = |name: &str| OwnedRoomId::try_from(format!("!{name}:b.example")).expect("an id");
         all.rooms.join.insert(room("a"), joined);
         all.rooms.leave.insert(room("c"), left);
         all.rooms.invite.insert(room("d"), invited);
         all.rooms.knock.insert(room("e"), knocked);
-        all.presence.events = raw(json!({ "type": "m.presence" }));
-        all.account_data.events = raw(json!({ "type": "m.direct", "content": {} }));
-        all.to_device.events = raw(json!({ "type": "m.dummy" }));
+        all.presence.events = raw(&json!({ "type": "m.presence" }));
+        all.account_data.events = raw(&json!({ "type": "m.direct", "content": {} }));
+        all.to_device.events = raw(&json!({ "type": "m.dummy" }));
         all.device_lists.changed = vec![owned_user_id!("@a:b.example")];
         let algorithm = OneTimeKeyAlgorithm::SignedCurve25519;
         all.device_one_time_keys_count.insert(algorithm.clone(), ruma::uint!(3));

@@ -122,7 +122,7 @@ async fn who_waits_for_news_is_woken_when_the_members_are_known() {
     join(&bob, &room).await.ok();
     let (_, since) = news(&bob, "", None).await;
     let path = format!("/v3/sync?timeout=20000&since={since}");
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     let (news, ()) = tokio::join!(bob.get(&path), b.rooms.resync());
     assert!(!news.ok()["rooms"]["join"][&room].is_null());
     assert!(began.elapsed().as_secs() < 10);

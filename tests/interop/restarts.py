@@ -19,6 +19,8 @@ def goes_on(pair, room, what):
         typing = f"/v3/rooms/{quote(room)}/typing/{quote(teller.id)}"
         teller.put(typing, {"typing": True, "timeout": 20_000})
         told.is_told_ephemeral(room, "typing", teller)
+        # Who goes on typing is not told anew, not even to a server that was restarted meanwhile.
+        teller.put(typing, {"typing": False})
         status = {"presence": "online", "status_msg": text}
         teller.put(f"/v3/presence/{quote(teller.id)}/status", status)
         told.is_told_presence(teller, text)

@@ -151,6 +151,7 @@ rc_registration: {generous}
 rc_room_creation: {generous}
 rc_login: {{address: {generous}, account: {generous}, failed_attempts: {generous}}}
 rc_joins: {{local: {generous}, remote: {generous}}}
+rc_presence: {{per_user: {generous}}}
 rc_invites: {{per_room: {generous}, per_user: {generous}}}
 rc_federation: {{sleep_limit: 10000, reject_limit: 50000, concurrent: 100}}
 # A server that was away is asked again soon, not after ten minutes.

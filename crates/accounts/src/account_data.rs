@@ -72,6 +72,13 @@ pub enum Scope<'a> {
     Everything,
 }
 
+/// What happens to content that is already there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Same {
+    IsLeft,
+    IsWritten,
+}
+
 impl Accounts {
     /// One content; `None` if it was never set or was removed.
     ///
@@ -141,10 +148,13 @@ impl Accounts {
         content: &RawValue,
     ) -> Result<(), AccountsError> {
         check_client_may_set(kind)?;
-        // An empty object is what clients have always deleted with (MSC3391).
+        // An empty object is what clients have always deleted with (MSC3391). They wait for the
+        // echo of what they set in /sync, so this is written where nothing was, too.
         if serde_json::from_str::<Map<String, Value>>(content.get()).is_ok_and(|map| map.is_empty())
         {
-            return self.delete_account_data(user, room, kind).await;
+            let nothing = |_: Option<&str>| Ok::<_, AccountsError>(None);
+            self.write_account_data(user, room, kind, Same::IsWritten, nothing).await?;
+            return Ok(());
         }
         self.set_server_account_data(user, room, kind, content).await?;
         Ok(())
@@ -192,6 +202,17 @@ impl Accounts {
         kind: &str,
         change: impl Fn(Option<&str>) -> Result<Option<String>, E>,
     ) -> Result<StreamPos, E> {
+        self.write_account_data(user, room, kind, Same::IsLeft, change).await
+    }
+
+    async fn write_account_data<E: From<AccountsError>>(
+        &self,
+        user: &UserId,
+        room: Option<&RoomId>,
+        kind: &str,
+        same: Same,
+        change: impl Fn(Option<&str>) -> Result<Option<String>, E>,
+    ) -> Result<StreamPos, E> {
         if kind.is_empty() || kind.len() > TYPE_BYTES_MAX {
             return Err(AccountsError::Invalid("type of account data").into());
         }
@@ -202,11 +223,11 @@ impl Accounts {
             let row = row.map_err(AccountsError::from)?;
             let old = row.as_ref().and_then(|row| row.value.as_deref());
             let new: StoredAccountData = change(old)?;
-            match (&row, new.as_deref()) {
-                (None, None) => return Ok(self.data().position()),
-                (Some(row), new) if row.value.as_deref() == new => return Ok(row.pos),
-                (None, Some(_)) => self.check_room_for_type(user, room).await?,
-                _ => {}
+            if same == Same::IsLeft && old == new.as_deref() {
+                return Ok(row.map_or_else(|| self.data().position(), |row| row.pos));
+            }
+            if row.is_none() {
+                self.check_room_for_type(user, room).await?;
             }
             new.as_deref().map(check_content).transpose()?;
             let version = row.map_or(0, |row| row.version);

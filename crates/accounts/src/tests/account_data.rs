@@ -65,6 +65,20 @@ async fn removed_data_is_told_to_those_who_knew_it() {
     assert!(told[0].deleted);
 }
 
+/// SDKs set `{}` to remove, and wait until /sync shows it.
+#[tokio::test]
+async fn an_empty_object_is_told_even_where_nothing_was() {
+    let world = World::new().await;
+    let user = world.user("alice").await;
+    for _ in 0..2 {
+        let before = world.data.position();
+        let empty = raw(&json!({}));
+        world.accounts.set_account_data(&user, None, "org.a", &empty).await.expect("an object");
+        assert_eq!(kinds(&world, &user, Scope::Global, Some(before)).await, ["org.a"]);
+        assert!(kinds(&world, &user, Scope::Global, None).await.is_empty());
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_account_data_is_refused() {
     let world = World::new().await;

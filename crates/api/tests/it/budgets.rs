@@ -45,9 +45,17 @@ async fn saying_something_is_one_read_and_one_commit() {
     let world = world(&server).await;
     let (alice, room) = (&world.alice, &world.room);
     let text = json!({ "msgtype": "m.text", "body": "hi" });
-    let path = format!("/v3/rooms/{room}/send/m.room.message/1");
-    // Usually one read; now and then something of before is still being read.
-    world.costs("PUT send", (2, 1), alice.put(&path, text.clone())).await;
+    // Followers of the room's events read beside the requests, so the cheapest of a few counts.
+    let mut cheapest = (u64::MAX, u64::MAX);
+    for n in 0..5 {
+        let before = server.store.round_trips();
+        let path = format!("/v3/rooms/{room}/send/m.room.message/n{n}");
+        alice.put(&path, text.clone()).await.ok();
+        let after = server.store.round_trips();
+        cheapest = cheapest.min((after.0 - before.0, after.1 - before.1));
+    }
+    assert_eq!(cheapest, (1, 1), "reads and commits of PUT send");
+    let path = format!("/v3/rooms/{room}/send/m.room.message/n4");
     world.costs("PUT send, repeated", (1, 0), alice.put(&path, text)).await;
     let path = format!("/v3/rooms/{room}/state/m.room.topic");
     world.costs("PUT state, first", (2, 1), alice.put(&path, json!({ "topic": "a" }))).await;

@@ -7,7 +7,7 @@ use ruma::OwnedServerName;
 
 use crate::{
     config::{self, Loaded},
-    copy, generate, key, lifecycle, telemetry, user,
+    copy, generate, health, key, lifecycle, telemetry, user,
 };
 
 /// A Matrix homeserver for the public sector.
@@ -26,6 +26,12 @@ enum Command {
     CheckConfig {
         /// The file to check.
         file: PathBuf,
+    },
+    /// Ask the running server whether it is ready, and end with 0 or 1. For health checks.
+    Health {
+        /// The file that the server runs with.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
     },
     /// Print a configuration file that starts as it is.
     GenerateConfig(GenerateConfig),
@@ -131,6 +137,7 @@ pub fn run() -> ExitCode {
             print_warnings(&loaded);
             println!("{}: OK", file.display());
         }),
+        Command::Health { config } => health::ask(&config),
         Command::GenerateConfig(wanted) => generate::config(&wanted).map(|text| print!("{text}")),
         Command::User(UserCommand::Create(wanted)) => user::create(&wanted),
         Command::Store(StoreCommand::Copy(wanted)) => copy::run(&wanted),
@@ -183,6 +190,7 @@ mod tests {
             "blaupause serve --config a.toml --ready-file ready.json",
             "blaupause serve --config a.toml --cut-damaged-log",
             "blaupause check-config a.toml",
+            "blaupause health --config a.toml",
             "blaupause generate-config --server-name example.org --data-dir /tmp/d --listen 127.0.0.1:8008",
             "blaupause user create alice --config a.toml",
             "blaupause user create alice --config a.toml --admin --password-file p",
@@ -199,6 +207,7 @@ mod tests {
             "blaupause",
             "blaupause serve",
             "blaupause check-config",
+            "blaupause health",
             "blaupause generate-config --server-name a_b! --data-dir d --listen 127.0.0.1:1",
             "blaupause generate-config --server-name a --data-dir d --listen nowhere",
             "blaupause user create --config a.toml",

@@ -3,7 +3,12 @@
 //! What is deliberately absent: routes and answers. A service is given in.
 
 use std::{
-    convert::Infallible, error::Error, future::Future, net::SocketAddr, sync::Arc, time::Duration,
+    convert::Infallible,
+    error::Error,
+    future::Future,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -42,6 +47,16 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Header fields of one HTTP/1 request; more is 431.
 const HEADERS_MAX: usize = 100;
+
+/// How a listener is reached from the machine it runs on. Pure.
+pub fn on_this_machine(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
 
 /// One bound address, not yet accepting.
 pub struct Door {

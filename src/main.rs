@@ -9,6 +9,7 @@ mod client_address;
 mod config;
 mod copy;
 mod generate;
+mod health;
 mod key;
 mod lifecycle;
 mod listen;

@@ -20,7 +20,8 @@ impl Default for Rooms {
     }
 }
 
-/// The versions that this server speaks; 1 to 5 and custom ones it does not.
+/// The versions that new rooms may have unless somebody asks for another one. Those before 6 have
+/// known weaknesses: whoever wants one says so in the request.
 const ROOM_VERSIONS: [RoomVersionId; 7] = [
     RoomVersionId::V6,
     RoomVersionId::V7,

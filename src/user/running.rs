@@ -1,6 +1,6 @@
 //! Making an account through the running server, with the registration secret.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -13,7 +13,10 @@ use sha1::Sha1;
 use tokio::net::TcpStream;
 
 use super::Account;
-use crate::config::{Config, Loaded};
+use crate::{
+    config::{Config, Loaded},
+    listen::on_this_machine,
+};
 
 /// Synapse's path, which provisioning scripts know.
 const PATH: &str = "/_synapse/admin/v1/register";
@@ -67,12 +70,7 @@ fn plain_address(config: &Config) -> anyhow::Result<SocketAddr> {
              on: stop the server and try again"
         );
     };
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    Ok(SocketAddr::new(ip, address.port()))
+    Ok(on_this_machine(*address))
 }
 
 async fn ask(address: SocketAddr, method: Method, body: &Value) -> anyhow::Result<Value> {

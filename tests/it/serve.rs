@@ -62,6 +62,25 @@ fn a_server_answers_is_healthy_and_stops_cleanly() {
 }
 
 #[test]
+fn the_health_command_says_whether_the_server_is_ready() {
+    let (place, file) = configured("");
+    let server = Running::start(&file, None);
+    // The command reads the configuration, which must name the port.
+    let text = fs::read_to_string(&file).expect("written");
+    let operators = format!("[metrics]\nlisten = [\"{}\"]", server.address("metrics"));
+    let named = place.path().join("named.toml");
+    fs::write(&named, text.replace("[metrics]\nlisten = [\"127.0.0.1:0\"]", &operators))
+        .expect("written");
+    let health = || run(&["health", "--config", named.to_str().expect("a text path")]);
+    let healthy = health();
+    assert!(healthy.status.success(), "{}", complaint(&healthy));
+    server.stop();
+    let stopped = health();
+    assert_eq!(stopped.status.code(), Some(1));
+    assert!(complaint(&stopped).contains("does not answer"), "{}", complaint(&stopped));
+}
+
+#[test]
 fn an_idle_connection_does_not_hold_up_the_stop() {
     let (_folder, server) = started("");
     let mut idle = TcpStream::connect(server.address("listen")).expect("it listens");

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use crate::{
     deny,
     dirs::Dirs,
-    house, interop, javascript, postgres, progress,
+    house, image, interop, javascript, postgres, progress,
     steps::{Outcome, Report},
     tools::{self, Tools},
 };
@@ -43,6 +43,7 @@ const STEPS: &[Step] = &[
         run: failover,
     },
     Step { name: "server", title: "the server's binary", heavy: true, run: |_, t| server(t) },
+    Step { name: "docker", title: "the images are built and started", heavy: true, run: docker },
     Step { name: "matrix-sdk", title: "the library under Element X", heavy: true, run: matrix_sdk },
     Step {
         name: "matrix-js-sdk",
@@ -209,6 +210,18 @@ fn server(tools: &Tools) -> Result<Outcome> {
         tools.cargo().args(["test", "--workspace", "--no-run", "--locked"]),
         "the server",
     )?;
+    Ok(Outcome::Passed)
+}
+
+/// With the binary of the step before.
+fn docker(dirs: &Dirs, tools: &Tools) -> Result<Outcome> {
+    let version = match image::engine() {
+        Ok(version) => version,
+        Err(why) => return Ok(Outcome::Skipped(why)),
+    };
+    println!("Docker engine {version}");
+    server(tools)?;
+    image::try_out(dirs)?;
     Ok(Outcome::Passed)
 }
 

@@ -28,6 +28,7 @@ mod people;
 mod probe;
 
 use people::Person;
+pub use probe::answers;
 
 const PORT: u16 = 8008;
 const SERVER_NAME: &str = "localhost";
@@ -232,7 +233,7 @@ fn wait_until_it_answers(
         if let Some(status) = child.try_wait().context("lost sight of the server")? {
             bail!("the server ended at once ({status}); its message stands above");
         }
-        if probe::answers(address, "/_matrix/client/versions") {
+        if answers(address, "/_matrix/client/versions") {
             return Ok(true);
         }
         if signals.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Timeout) {

@@ -3,11 +3,14 @@
 //! Needs nothing but the Rust toolchain: what a build lacks, it installs or names. It knows nothing
 //! of the server's insides; it starts other programs and says what they are doing.
 
+mod agencies;
+mod authority;
 mod ci;
 mod demo;
 mod deny;
 mod dirs;
 mod house;
+mod image;
 mod interop;
 mod javascript;
 mod pins;
@@ -36,6 +39,11 @@ cargo xtask COMMAND
         those steps; `cargo xtask steps` lists them. `ci` is the same command.
   build
         The program for operators (release), and where it lies.
+  image [--debug] [--test-network] [--tag NAME]
+        A container image of the program (release), from files of this machine: docker/README.md.
+        --files DIR collects those files and makes no image.
+  agencies [DIR]
+        Certificates and configurations for docker/agencies.yaml. Default: docker/agencies.
   failover
         Three PostgreSQL nodes under Patroni; the primary is killed under load. About a minute.
   bench [ARG ...]
@@ -85,6 +93,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             progress::run(&mut cargo, "building the server")?;
             println!("\nbuilt: {}", dirs.server(true).display());
         }
+        "image" => image::run(&dirs, &image::Wanted::parse(rest)?)?,
+        "agencies" => agencies::run(&dirs, rest)?,
         "bench" => {
             let tools = Tools::prepare(&dirs)?;
             let mut cargo = tools.cargo();

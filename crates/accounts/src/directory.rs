@@ -67,9 +67,9 @@ impl Accounts {
                 continue;
             };
             let Ok(user_id) = UserId::parse(format!("@{localpart}:{server}")) else { continue };
-            if user_id == search.asking
-                || !(self.settings().search_all_users || near.contains(&user_id))
-            {
+            // Who is in a room is found by all who are there, by themselves, too.
+            let is_other = user_id != search.asking;
+            if !(near.contains(&user_id) || (is_other && self.settings().search_all_users)) {
                 continue;
             }
             let user = FoundUser {

@@ -199,13 +199,29 @@ impl Presence {
     /// Users of other servers who are not offline; if they are more than so many, those of whom
     /// something was heard last.
     pub fn elsewhere(&self, users_max: usize) -> Vec<OwnedUserId> {
+        self.there(false, users_max, |_| true)
+    }
+
+    /// Users of this server who are not offline and pass a filter; if they are more than so many,
+    /// those of whom something was heard last.
+    pub fn here(&self, users_max: usize, passes: impl Fn(&UserId) -> bool) -> Vec<OwnedUserId> {
+        self.there(true, users_max, passes)
+    }
+
+    fn there(
+        &self,
+        local: bool,
+        users_max: usize,
+        passes: impl Fn(&UserId) -> bool,
+    ) -> Vec<OwnedUserId> {
         let mut there: Vec<_> = {
             let users = self.0.users.lock();
             let there = users.iter().filter(|(user, entry)| {
-                entry.state != PresenceState::Offline && !self.0.data.is_local(user)
+                entry.state != PresenceState::Offline && self.0.data.is_local(user) == local
             });
             there.map(|(user, entry)| (entry.asked_ms, user.clone())).collect()
         };
+        there.retain(|(_, user)| passes(user));
         if there.len() > users_max {
             there.select_nth_unstable_by(users_max, |a, b| b.cmp(a));
             there.truncate(users_max);

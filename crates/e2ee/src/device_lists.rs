@@ -32,14 +32,12 @@ impl E2ee {
         since: StreamPos,
         until: StreamPos,
     ) -> Result<BTreeSet<OwnedUserId>, E2eeError> {
-        if let Some(recent) = self.data().feed().between(since, until) {
-            let changes = recent.iter().flat_map(|(_, changes)| changes.iter());
-            return Ok(changes
-                .filter_map(|change| match change {
-                    Change::Devices { user } => Some(user.clone()),
-                    _ => None,
-                })
-                .collect());
+        let recent = self.recent_users(since, until, |change| match change {
+            Change::Devices { user } => Some(user),
+            _ => None,
+        });
+        if let Some(recent) = recent {
+            return Ok(recent);
         }
         let mut want = ReadSet::new();
         let rows = want.range::<DeviceChangeRow>(
@@ -53,6 +51,19 @@ impl E2ee {
         Ok(got.many(rows)?.rows.into_iter().map(|(_, row)| row.value).collect())
     }
 
+    /// Users that changes in `since < position <= until` name; `None` if memory does not reach back
+    /// so far.
+    fn recent_users(
+        &self,
+        since: StreamPos,
+        until: StreamPos,
+        named: impl Fn(&Change) -> Option<&OwnedUserId>,
+    ) -> Option<BTreeSet<OwnedUserId>> {
+        let recent = self.data().feed().between(since, until)?;
+        let changes = recent.iter().flat_map(|(_, changes)| changes.iter());
+        Some(changes.filter_map(named).cloned().collect())
+    }
+
     /// Users whose master keys `signer` signed in `since < position <= until`: their keys look
     /// different to the signer now, and to nobody else. From memory if it reaches back so far.
     ///
@@ -64,14 +75,12 @@ impl E2ee {
         since: StreamPos,
         until: StreamPos,
     ) -> Result<BTreeSet<OwnedUserId>, E2eeError> {
-        if let Some(recent) = self.data().feed().between(since, until) {
-            let changes = recent.iter().flat_map(|(_, changes)| changes.iter());
-            return Ok(changes
-                .filter_map(|change| match change {
-                    Change::Signed { signer: by, of } if by == signer => Some(of.clone()),
-                    _ => None,
-                })
-                .collect());
+        let recent = self.recent_users(since, until, |change| match change {
+            Change::Signed { signer: by, of } if by == signer => Some(of),
+            _ => None,
+        });
+        if let Some(recent) = recent {
+            return Ok(recent);
         }
         let part = self.data().parts().user(signer);
         let signed = self.data().list_all::<SignedRow>(part, &(), CHANGES_MAX).await?;

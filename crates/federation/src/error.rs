@@ -35,6 +35,18 @@ pub enum FederationError {
     Data(#[from] DataError),
 }
 
+impl FederationError {
+    /// Whether the other server would say the same if it were asked once more: it answered, and
+    /// neither has it too much to do nor is it broken.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Remote { status, .. } => !matches!(status, 408 | 425 | 429 | 500..),
+            Self::BadAnswer(_) | Self::TooLarge => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<WireError> for FederationError {
     fn from(error: WireError) -> Self {
         match error {

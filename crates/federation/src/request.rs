@@ -1,5 +1,7 @@
 //! One signed request to another server.
 
+use std::collections::BTreeMap;
+
 use blaupause_policy::ServerDenied;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
@@ -11,6 +13,7 @@ use ruma::{
         path_builder::SinglePath,
     },
 };
+use serde_json::value::RawValue;
 
 use crate::{Arriving, CallLimits, Federation, FederationError, WireError};
 
@@ -175,13 +178,35 @@ pub(crate) fn understood<A: IncomingResponse>(
     if !answer.status().is_success() {
         return Err(refusal(answer.status(), answer.body()));
     }
+    match read_as(answer, answer.body()) {
+        Ok(read) => Ok(read),
+        Err(error) => match without_nulls(answer.body()) {
+            Some(body) => read_as(answer, &body),
+            None => Err(error),
+        },
+    }
+}
+
+fn read_as<A: IncomingResponse>(
+    answer: &Response<Bytes>,
+    body: &[u8],
+) -> Result<A, FederationError> {
     let mut head = Response::builder().status(answer.status());
     if let Some(headers) = head.headers_mut() {
         headers.clone_from(answer.headers());
     }
     let bad = |error: &dyn std::fmt::Display| FederationError::BadAnswer(short(&error.to_string()));
-    let answer = head.body(&**answer.body()).map_err(|error| bad(&error))?;
+    let answer = head.body(body).map_err(|error| bad(&error))?;
     A::try_from_http_response_inner(answer).map_err(|error| bad(&error))
+}
+
+/// An answer without its keys that are `null`, if there are any: some servers write those where
+/// there is nothing to be said.
+fn without_nulls(body: &[u8]) -> Option<Vec<u8>> {
+    let mut keys: BTreeMap<String, &RawValue> = serde_json::from_slice(body).ok()?;
+    let all = keys.len();
+    keys.retain(|_, value| value.get() != "null");
+    if keys.len() == all { None } else { serde_json::to_vec(&keys).ok() }
 }
 
 fn refusal(status: StatusCode, body: &[u8]) -> FederationError {
@@ -202,4 +227,23 @@ fn refusal(status: StatusCode, body: &[u8]) -> FederationError {
 
 fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::api::federation::keys::get_keys::v1::Response as Keys;
+
+    use super::*;
+
+    #[test]
+    fn null_for_what_may_be_left_out_is_understood() {
+        let answer = |body: &'static str| Response::new(Bytes::from_static(body.as_bytes()));
+        let nulls = r#"{"device_keys":{"@a:x":{}},"master_keys":null,"self_signing_keys":null}"#;
+        let keys: Keys = understood(&answer(nulls)).expect("as if they were left out");
+        assert_eq!((keys.device_keys.len(), keys.master_keys.len()), (1, 0));
+        for bad in [r#"{"device_keys":null}"#, "null", "[null]", r#"{"device_keys":{"@a:x":null}}"#]
+        {
+            assert!(understood::<Keys>(&answer(bad)).is_err(), "{bad}");
+        }
+    }
 }

@@ -85,8 +85,8 @@ struct LinkState {
     /// Something came since the task looked last.
     wanted: bool,
     heard: bool,
-    is_failing: bool,
-    last_try_ms: u64,
+    /// When the server was last tried only because it was heard from.
+    heard_try_ms: u64,
     /// Transactions in a row that the server refused as such.
     refusals: u32,
 }
@@ -156,8 +156,9 @@ impl Federation {
         Ok(())
     }
 
-    /// Tell servers something that is not kept. Those that are away do not hear of it.
+    /// Tell servers something that is not stored. Those that are away for long do not hear of it.
     pub fn tell(&self, to: &[OwnedServerName], edu: &PassingEdu) {
+        let now = self.data().env().now_millis();
         for server in to {
             if server == self.data().server_name() || self.permits(server).is_err() {
                 continue;
@@ -165,10 +166,7 @@ impl Federation {
             {
                 let mut links = self.sender().links.lock();
                 let mut state = links.entry(server.clone()).or_default().state.lock();
-                if state.is_failing {
-                    continue;
-                }
-                state.waiting.put(edu.clone());
+                state.waiting.put(edu.clone(), now);
             }
             self.wake(server);
         }

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use crate::{
     Pdu, Refusal,
     limits::{check_format, parse_canonical},
-    seal::event_id_of,
+    named::event_id_of,
 };
 
 /// An event of the right size and shape whose signatures nobody has checked yet. Tells which keys

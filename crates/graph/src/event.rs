@@ -11,7 +11,7 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Refusal, sticky};
+use crate::{Refusal, named::NamedEvents, sticky};
 
 /// An event of a room, parsed and immutable; cloning is one atomic increment.
 ///
@@ -54,8 +54,8 @@ struct Fields<'a> {
     content: &'a RawValue,
     origin_server_ts: MilliSecondsSinceUnixEpoch,
     depth: ruma::UInt,
-    prev_events: Vec<OwnedEventId>,
-    auth_events: Vec<OwnedEventId>,
+    prev_events: NamedEvents,
+    auth_events: NamedEvents,
     #[serde(borrow)]
     redacts: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -95,8 +95,8 @@ impl Pdu {
             content: fields.content.to_owned(),
             origin_server_ts: fields.origin_server_ts,
             depth: fields.depth.into(),
-            prev_events: fields.prev_events,
-            auth_events: fields.auth_events,
+            prev_events: fields.prev_events.of_version(rules)?,
+            auth_events: fields.auth_events.of_version(rules)?,
             redacts,
             unsigned: fields.unsigned.map(ToOwned::to_owned),
             sticky_ms: fields.sticky.and_then(sticky::duration_ms),
@@ -113,7 +113,7 @@ impl Pdu {
         self
     }
 
-    /// The event's id, `$` and its reference hash.
+    /// The event's id: `$` and its reference hash, or until room version 2 what its sender chose.
     pub fn event_id(&self) -> &EventId {
         &self.event.event_id
     }
@@ -203,7 +203,7 @@ impl Pdu {
         self.rejected
     }
 
-    /// The whole event as JSON text, without its id.
+    /// The whole event as JSON text; its id is in there until room version 2 only.
     pub fn json(&self) -> &str {
         &self.event.json
     }

@@ -1,5 +1,5 @@
 //! What a Matrix room is, as pure functions: making, checking, authorizing, ordering, storing and
-//! merging events. Room versions 6 to 12, as far as ruma's rules know them.
+//! merging events. Room versions 2 to 12, as far as ruma's rules know them.
 //!
 //! # What is here
 //! * **One event.** A [`Draft`] and its [`Parents`] become a signed [`Pdu`] by [`seal`]; raw JSON
@@ -29,7 +29,8 @@
 //! # What is not here, on purpose
 //! No I/O, no async, no clock, no randomness, no logging: the same input gives the same output.
 //! No knowledge of the store, of HTTP or of error codes. No state resolution of our own (ruma's is
-//! used, fed a reduced problem), none for room versions 1 and 2. No validity period of signing
+//! used, fed a reduced problem), none for room version 1. No numbers but the integers of canonical
+//! JSON, in room versions 2 to 5 neither: an event with a fraction is refused there, too. No validity period of signing
 //! keys (the key ring knows it), no server ACLs, no soft-fail (the caller asks [`authorize`] once
 //! more, with the current state). No limits on how many events to gather.
 //!
@@ -44,6 +45,7 @@ mod authorize;
 mod event;
 mod ids;
 mod limits;
+mod named;
 pub mod order;
 mod owned;
 mod policy_server;
@@ -65,6 +67,7 @@ pub use authorize::{
 pub use event::{Draft, Parents, Pdu};
 pub use ids::{EventNo, PageNo, StateKeyNo, StateRoot};
 pub use limits::{EVENT_SIZE_BYTES_MAX, FIELD_SIZE_BYTES_MAX};
+pub use named::NamedEvents;
 pub use owned::{OWNED_STATE_VERSIONS, rules_of};
 pub use policy_server::PolicyServer;
 pub use redact::redact;

@@ -4,12 +4,13 @@ use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, EventId, Int, OwnedEventId, RoomId, ServerName,
     events::TimelineEventType,
     room_version_rules::RoomVersionRules,
-    signatures::{Ed25519KeyPair, hash_and_sign_event, reference_hash, sign_json},
+    signatures::{Ed25519KeyPair, hash_and_sign_event, sign_json},
 };
 
 use crate::{
     Draft, Parents, Pdu, Refusal,
-    limits::{check_format, parse_canonical},
+    limits::{check_bytes, check_format, parse_canonical},
+    named::{choose_id, event_id_of, named},
     order::DEPTH_MAX,
     sticky,
 };
@@ -66,8 +67,8 @@ pub fn template(
         set("state_key", CanonicalJsonValue::String(state_key.clone()));
     }
     let auth_events = allowed_auth_events(&parents.auth_events, draft.room_id.as_deref(), rules);
-    set("auth_events", ids(auth_events));
-    set("prev_events", ids(parents.prev_events.iter().map(|id| &**id)));
+    set("auth_events", named(auth_events, rules));
+    set("prev_events", named(parents.prev_events.iter().map(|id| &**id), rules));
     set("depth", CanonicalJsonValue::Integer(depth(parents.depth)));
     set("content", CanonicalJsonValue::Object(content));
     if let Some(duration_ms) = draft.sticky_ms {
@@ -94,7 +95,9 @@ pub fn seal_json(
     for name in ["hashes", "signatures", "unsigned", "event_id"] {
         event.remove(name);
     }
+    choose_id(&mut event, server_name, rules)?;
     // Before hashing, which only knows "too large".
+    check_bytes(&event)?;
     check_format(&event, rules)?;
     hash_and_sign_event(server_name.as_str(), key_pair, &mut event, &rules.redaction)
         .map_err(Refusal::malformed)?;
@@ -123,15 +126,6 @@ pub fn countersign(
     finish(&event, rules)
 }
 
-/// Id of an event from its JSON: `$` and the reference hash.
-pub(crate) fn event_id_of(
-    event: &CanonicalJsonObject,
-    rules: &RoomVersionRules,
-) -> Result<OwnedEventId, Refusal> {
-    let hash = reference_hash(event, rules).map_err(Refusal::malformed)?;
-    EventId::parse(format!("${hash}")).map_err(Refusal::malformed)
-}
-
 pub(crate) fn finish(
     event: &CanonicalJsonObject,
     rules: &RoomVersionRules,
@@ -154,10 +148,6 @@ fn allowed_auth_events<'a>(
         .iter()
         .map(|id| &**id)
         .filter(move |id| create.is_none() || id.as_str().strip_prefix('$') != create)
-}
-
-fn ids<'a>(ids: impl Iterator<Item = &'a EventId>) -> CanonicalJsonValue {
-    CanonicalJsonValue::Array(ids.map(|id| CanonicalJsonValue::String(id.to_string())).collect())
 }
 
 fn depth(depth: u64) -> Int {

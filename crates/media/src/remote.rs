@@ -18,6 +18,7 @@ use ruma::{
 };
 use tokio::sync::Semaphore;
 
+use self::answer::is_in_parts;
 use crate::{
     Media, MediaError, MediaInfo,
     rows::{Content, MediaRow, media_name, media_part},
@@ -107,8 +108,9 @@ impl Media {
         let mut request = Request::new(id.to_owned());
         request.timeout_ms = timeout;
         let asked = match self.federation().open(server, request, limits).await {
-            Ok(answer) => self.take_parts(answer).await,
-            // Before v1.11 of the specification servers gave files to everybody.
+            Ok(answer) if is_in_parts(&answer) => self.take_parts(answer).await,
+            // Before v1.11 of the specification servers gave files to everybody, and as they are.
+            Ok(_) => self.ask_as_before(server, id, timeout, limits).await,
             Err(FederationError::Remote { status: 404, errcode, .. })
                 if errcode == "M_UNRECOGNIZED" =>
             {

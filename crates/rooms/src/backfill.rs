@@ -7,6 +7,7 @@
 //! own that moves the gap down by one, so that nothing is lost or told twice whenever it ends.
 
 mod at_hand;
+mod behind;
 mod below;
 mod close;
 mod place;
@@ -119,11 +120,7 @@ impl Rooms {
     pub(crate) async fn fill(&self, room: &RoomId, gap: &Gap) -> Result<bool, RoomsError> {
         let Some(head) = self.head(room).await? else { return Ok(false) };
         let Some(rules) = rules_of(&head.value.version) else { return Ok(false) };
-        if self.in_turn(|| Box::pin(self.put_nothing(room, gap.below))).await? {
-            return Ok(true);
-        }
-        let here = self.history_at_hand(room, &rules, gap).await?;
-        if self.put_into(room, gap.below, &here).await? {
+        if self.fill_from_here(room, &rules, gap).await? {
             return Ok(true);
         }
         for server in self.who_may_know(room).await? {
@@ -132,11 +129,28 @@ impl Rooms {
                 continue;
             }
             let known = Box::pin(self.judge_history(&server, room, &rules, events)).await?;
+            if self.put_into_the_first(room, gap, &known).await? {
+                return Ok(true);
+            }
             if self.put_into(room, gap.below, &known).await? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// As [`Rooms::fill`], without asking anybody.
+    async fn fill_from_here(
+        &self,
+        room: &RoomId,
+        rules: &RoomVersionRules,
+        gap: &Gap,
+    ) -> Result<bool, RoomsError> {
+        if self.in_turn(|| Box::pin(self.put_nothing(room, gap.below))).await? {
+            return Ok(true);
+        }
+        let here = self.history_at_hand(room, rules, gap).await?;
+        self.put_into(room, gap.below, &here).await
     }
 
     /// Other servers in the room.

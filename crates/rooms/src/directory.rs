@@ -130,6 +130,20 @@ impl Rooms {
         self.write_published(user, room, published).await
     }
 
+    /// As [`Rooms::publish`] for who runs the server: the directory is the server's.
+    ///
+    /// # Errors
+    /// [`RoomsError::RoomUnknown`].
+    pub async fn publish_as_admin(
+        &self,
+        admin: &UserId,
+        room: &RoomId,
+        published: bool,
+    ) -> Result<(), RoomsError> {
+        self.head(room).await?.ok_or(RoomsError::RoomUnknown)?;
+        self.write_published(admin, room, published).await
+    }
+
     pub(crate) async fn write_published(
         &self,
         user: &UserId,

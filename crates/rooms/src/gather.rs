@@ -5,7 +5,8 @@ mod gap;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blaupause_graph::{Pdu, order};
+use blaupause_federation::FederationError;
+use blaupause_graph::{Pdu, Unverified, order};
 use ruma::{
     OwnedEventId, RoomId, ServerName, UInt,
     api::federation::{authorization::get_event_authorization, event::get_missing_events},
@@ -30,8 +31,32 @@ const GAPS_MAX: usize = 10;
 /// Auth events that are taken of one answer.
 const AUTH_EVENTS_MAX: usize = 10_000;
 
+/// What came of asking for what an event lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gathered {
+    /// Nothing is missing any more.
+    All,
+    /// The other server could not be asked: later it may answer.
+    Later,
+    /// The other server has it not, or shows it to nobody, or it is no event: asking again would
+    /// not change that. Who needs the event sends it again.
+    Never,
+}
+
+/// What a server answered when it was asked for missing events.
+enum Answer {
+    /// These, and whether there may be more before them.
+    Events { good: Vec<Pdu>, more: bool },
+    /// Not these, but it may say something else about them.
+    Nothing,
+    /// There is something among them that is no event, or it was no answer at all.
+    Nonsense,
+    /// None, for now.
+    Away,
+}
+
 impl Rooms {
-    /// Get what an event lacks. Whether everything was got: otherwise it is tried again later.
+    /// Get what an event lacks.
     ///
     /// # Errors
     /// The store cannot be read or written. Another server that does not answer is no error.
@@ -42,18 +67,26 @@ impl Rooms {
         rules: &RoomVersionRules,
         pdu: &Pdu,
         missing: &Missing,
-    ) -> Result<bool, RoomsError> {
+    ) -> Result<Gathered, RoomsError> {
         if self.federation().permits(origin).is_err() || origin == self.data().server_name() {
-            return Ok(false);
+            return Ok(Gathered::Later);
         }
+        let mut answers = true;
+        let mut lacks_auth = !missing.auth.is_empty();
         if !missing.prev.is_empty() {
-            self.gather_parents(origin, room, rules, pdu).await?;
+            answers &= self.gather_parents(origin, room, rules, pdu).await?;
+            // They may have come with the state at a gap.
+            lacks_auth = lacks_auth && !self.still_missing(room, pdu).await?.auth.is_empty();
         }
-        if !missing.auth.is_empty() {
-            self.gather_auth_events(origin, room, rules, pdu).await?;
+        if answers && lacks_auth {
+            answers &= self.gather_auth_events(origin, room, rules, pdu).await?;
         }
         let left = self.still_missing(room, pdu).await?;
-        Ok(left == Missing::default())
+        Ok(match answers {
+            _ if left == Missing::default() => Gathered::All,
+            true => Gathered::Never,
+            false => Gathered::Later,
+        })
     }
 
     async fn still_missing(&self, room: &RoomId, pdu: &Pdu) -> Result<Missing, RoomsError> {
@@ -64,21 +97,31 @@ impl Rooms {
     }
 
     /// The events between those that we have and this one; where they do not reach back to what
-    /// we have, the state at the gap.
+    /// we have, the state at the gap. Whether the other server answered.
     async fn gather_parents(
         &self,
         origin: &ServerName,
         room: &RoomId,
         rules: &RoomVersionRules,
         pdu: &Pdu,
-    ) -> Result<(), RoomsError> {
+    ) -> Result<bool, RoomsError> {
         let mut gathered: BTreeMap<OwnedEventId, Pdu> = BTreeMap::new();
         let mut latest: Vec<OwnedEventId> = vec![pdu.event_id().to_owned()];
+        let mut answers = true;
         for _ in 0..ROUNDS_MAX {
-            let found = self.missing_events(origin, room, rules, &latest).await?;
+            let (found, more) = match self.missing_events(origin, room, rules, &latest).await? {
+                Answer::Events { good, more } => (good, more),
+                Answer::Nothing => break,
+                // What was no event would be none if it were asked for by its name.
+                Answer::Nonsense => return Ok(true),
+                Answer::Away => {
+                    answers = false;
+                    break;
+                }
+            };
             let before = gathered.len();
             gathered.extend(found.into_iter().map(|pdu| (pdu.event_id().to_owned(), pdu)));
-            if gathered.len() == before || gathered.len() >= GATHERED_MAX {
+            if !more || gathered.len() == before || gathered.len() >= GATHERED_MAX {
                 break;
             }
             let absent = self.absent_parents(room, pdu, &gathered).await?;
@@ -92,34 +135,36 @@ impl Rooms {
         }
         let absent = self.absent_parents(room, pdu, &gathered).await?;
         for gap in absent.iter().take(GAPS_MAX) {
-            self.fill_gap(origin, room, rules, gap).await?;
+            answers &= self.fill_gap(origin, room, rules, gap).await?;
         }
         let gathered: Vec<Pdu> = gathered.into_values().collect();
-        let reaches = absent.is_empty();
+        let old = self.depth_of_gaps(room).await?;
         for event in order::topological(&gathered) {
-            let mut standing = self.take_gathered(room, &event, reaches).await?;
+            let is_news = absent.is_empty() && event.depth() >= old;
+            let mut standing = self.take_gathered(room, &event, is_news).await?;
             if let Standing::Missing(Missing { prev, auth }) = &standing
                 && prev.is_empty()
                 && !auth.is_empty()
             {
                 self.gather_auth_events(origin, room, rules, &event).await?;
-                standing = self.take_gathered(room, &event, reaches).await?;
+                standing = self.take_gathered(room, &event, is_news).await?;
             }
             tracing::debug!(event = %event.event_id(), ?standing, "a missing event");
         }
-        Ok(())
+        Ok(answers)
     }
 
     /// An event of those between. Where they reach what we have they are news, in their order.
-    /// Where they do not, they are history behind a gap: they get their places when it is filled,
-    /// and not at the end, behind what was said later.
+    /// Where they do not, or may lie before something that we have, they are history: they get
+    /// their places when a gap is filled, and not at the end, behind what was said later. Above all
+    /// they are no tips: the room's state would be merged with one that it has left behind.
     async fn take_gathered(
         &self,
         room: &RoomId,
         event: &Pdu,
-        reaches: bool,
+        is_news: bool,
     ) -> Result<Standing, RoomsError> {
-        if reaches {
+        if is_news {
             return self.take_event(room, event, Way::Live, None).await;
         }
         Box::pin(self.take_past(room, event)).await
@@ -155,15 +200,14 @@ impl Rooms {
         Ok(known.map(|(_, stored)| stored.event_id).collect())
     }
 
-    /// One request for the events before some, up to those that we have. None if the other server
-    /// has none for us.
-    pub(crate) async fn missing_events(
+    /// One request for the events before some, up to those that we have.
+    async fn missing_events(
         &self,
         origin: &ServerName,
         room: &RoomId,
         rules: &RoomVersionRules,
         latest: &[OwnedEventId],
-    ) -> Result<Vec<Pdu>, RoomsError> {
+    ) -> Result<Answer, RoomsError> {
         let tips = self.lane(room).await?.room()?.head.tips.clone();
         let earliest: Vec<_> =
             tips.into_iter().map(|tip| tip.event_id).take(order::PREV_EVENTS_MAX).collect();
@@ -174,34 +218,48 @@ impl Rooms {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::debug!(%origin, %room, %error, "missing events cannot be had");
-                return Ok(Vec::new());
+                return Ok(match error {
+                    FederationError::BadAnswer(_) => Answer::Nonsense,
+                    error if error.is_final() => Answer::Nothing,
+                    _ => Answer::Away,
+                });
             }
         };
         let events: Vec<_> = answer.events.into_iter().take(2 * ASKED_MAX as usize).collect();
+        if events.is_empty() {
+            return Ok(Answer::Nothing);
+        }
+        if events.iter().any(|raw| Unverified::parse(raw, rules).is_err()) {
+            tracing::debug!(%origin, %room, "a missing event is none");
+            return Ok(Answer::Nonsense);
+        }
+        // Who has more gives as much as it was asked for.
+        let more = events.len() >= ASKED_MAX as usize;
         self.note_strangers(origin, room, &events).await?;
-        Ok(self.check_events(room, events, rules).await.good)
+        Ok(Answer::Events { good: self.check_events(room, events, rules).await.good, more })
     }
 
-    /// Everything that an event rests on.
+    /// Everything that an event rests on. Whether the other server answered.
     pub(crate) async fn gather_auth_events(
         &self,
         origin: &ServerName,
         room: &RoomId,
         rules: &RoomVersionRules,
         pdu: &Pdu,
-    ) -> Result<(), RoomsError> {
+    ) -> Result<bool, RoomsError> {
         let id = pdu.event_id().to_owned();
         let request = get_event_authorization::v1::Request::new(room.to_owned(), id);
         let answer = match self.federation().call(origin, request).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::debug!(%origin, %room, %error, "auth events cannot be had");
-                return Ok(());
+                return Ok(error.is_final());
             }
         };
         let chain = answer.auth_chain.into_iter().take(AUTH_EVENTS_MAX).collect();
         let chain = self.check_events(room, chain, rules).await.good;
-        self.store_outliers(room, &chain).await
+        self.store_outliers(room, &chain).await?;
+        Ok(true)
     }
 
     /// Store events that another server told us of.

@@ -181,6 +181,7 @@ impl Appending<'_> {
     async fn take_over(&mut self, story: &Story) -> Result<(), RoomsError> {
         self.take_outliers(&story.events).await?;
         let before = self.told_state_without(&story.state, ABSENT_FEW).await?;
+        self.stand_at_the_beginning(&story.create).await?;
         let kin = self.kin_of(&story.event).await?;
         let before = self.believed(&story.event, &kin, before).await?;
         self.may_enter(story, before).await?;

@@ -1,6 +1,7 @@
 //! The inbox is emptied: a task for each room with events that wait, so that a slow one stops no
 //! other.
 
+mod ends;
 mod room;
 mod work;
 
@@ -16,6 +17,7 @@ pub(crate) use work::Inbox;
 
 use crate::{
     Rooms, RoomsError,
+    gather::Gathered,
     remote_append::{Standing, Way, has_standing},
     rows::InboxRoomRow,
 };
@@ -99,7 +101,10 @@ impl Rooms {
                     return Err(Refusal::NotAllowed(why).into());
                 }
                 Standing::Missing(missing) => {
-                    Box::pin(self.gather(origin, room, &rules, &pdu, &missing)).await?;
+                    let gather = Box::pin(self.gather(origin, room, &rules, &pdu, &missing));
+                    if gather.await? == Gathered::Never {
+                        break;
+                    }
                 }
             }
         }

@@ -96,6 +96,11 @@ impl Lane {
         self.slot
     }
 
+    /// The next turn loads the room anew: something that is kept of it will not be so any more.
+    pub(crate) fn forget_after(&self) {
+        self.slot.forget();
+    }
+
     /// Commit a batch and keep the lane until it is durable.
     ///
     /// What the lane knows must already contain the batch. Should the caller be dropped while

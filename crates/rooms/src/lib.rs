@@ -16,6 +16,7 @@ mod append;
 mod backfill;
 mod carry;
 mod create;
+mod creators;
 mod delayed;
 mod directory;
 mod error;

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use blaupause_data::{
-    DataError,
+    Change, DataError,
     rows::{EventNoRow, StateKeyNoRow, StoredEvent},
 };
 use blaupause_graph::{
@@ -21,6 +21,7 @@ use crate::{
     append::Appending,
     hot::{self, StateName},
     load::pdu_of,
+    remote_append::has_standing,
 };
 
 /// Rows that are asked for in one go.
@@ -96,6 +97,30 @@ impl Appending<'_> {
         };
         self.write_event(no, &stored);
         no
+    }
+
+    /// The create event is where a room begins: nothing is before it, and after it there is only
+    /// itself, whoever told us of it. So whatever leads back to it can be judged. Whether that is
+    /// new. What the batch holds so far is not looked at.
+    pub(crate) async fn stand_at_the_beginning(
+        &mut self,
+        create: &Pdu,
+    ) -> Result<bool, RoomsError> {
+        let numbers = self.numbers_by_id(&[create.event_id().to_owned()]).await?;
+        let numbers: Vec<_> = numbers.into_iter().map(|(_, no)| no).collect();
+        let found = self.stored(&numbers).await?.pop();
+        let Some((no, stored)) = found.filter(|(_, stored)| !has_standing(stored)) else {
+            return Ok(false);
+        };
+        let name = (StateEventType::RoomCreate, String::new());
+        let Some(key) = self.key_numbers(vec![name]).await?.into_values().next() else {
+            return Ok(false);
+        };
+        let state_after = self.set_state(StateRoot::EMPTY, &[(key, Some(no))]).await?;
+        self.write_event(no, &StoredEvent { state_after, ..stored });
+        // It may have been read.
+        self.write.change(&Change::Redacted { room: self.head.room_id.clone(), no });
+        Ok(true)
     }
 
     /// Numbers of the events and of all that they name, the named events themselves, and the

@@ -18,7 +18,7 @@ use std::{
 use blaupause_data::{Change, DIRECTORY, DataError, NOW, StreamPos, rows::TimelineEntry};
 use blaupause_graph::{EventNo, StateRoot};
 use parking_lot::Mutex;
-use ruma::{OwnedRoomId, OwnedServerName, RoomId, UserId};
+use ruma::{OwnedRoomId, OwnedServerName, RoomId, ServerName, UserId};
 use tokio::sync::{Notify, OnceCell};
 
 pub(crate) use replay::ServersSaid;
@@ -160,6 +160,19 @@ impl Rooms {
 
     pub(crate) async fn is_partial(&self, room: &RoomId) -> Result<bool, RoomsError> {
         Ok(self.wholeness(room).await? == Wholeness::Partial)
+    }
+
+    /// Whether users of a server may be in rooms of which nobody here knows that they are.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn is_partial_with(&self, server: &ServerName) -> Result<bool, RoomsError> {
+        for room in self.know_partial().await?.partial() {
+            if self.data().servers_in(&room).await?.iter().any(|it| it == server) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Wait until the state of a room is known; whether that had to be waited for.

@@ -11,7 +11,7 @@ use blaupause_data::{
 };
 use blaupause_graph::{Draft, EventNo, Pdu, power_level};
 use ruma::{
-    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId,
+    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId,
     events::{StateEventType, TimelineEventType, room::power_levels::UserPowerLevel},
     state_res::events::{RoomPowerLevelsEvent, RoomPowerLevelsIntField},
 };
@@ -78,7 +78,8 @@ impl Rooms {
     /// the same batch. Durable when this returns.
     ///
     /// # Errors
-    /// [`RoomsError::EventUnknown`] if the room has no such event, [`RoomsError::Forbidden`] if
+    /// [`RoomsError::EventUnknown`] if the room has no such event, unless another server may have it
+    /// and the sender may redact whatever it is; [`RoomsError::Forbidden`] if
     /// the sender may not redact it, [`RoomsError::Refused`] by the rules of the room.
     pub async fn redact(&self, request: Redact) -> Result<OwnedEventId, RoomsError> {
         for _ in 0..ATTEMPTS_MAX {
@@ -113,18 +114,31 @@ impl Rooms {
         if batch.membership(&request.sender).await? != Some(blaupause_data::Member::Join) {
             return Err(RoomsError::NotJoined);
         }
-        let target = got.one(target)?.ok_or(RoomsError::EventUnknown)?.value;
-        let target = self.data().event(part, target).await?;
+        let target = match got.one(target)? {
+            Some(target) => self.data().event(part, target.value).await?,
+            None => None,
+        };
         let target = target.filter(|event| event.place.is_some());
-        let target = target.ok_or(RoomsError::EventUnknown)?;
-        if request.own_only && target.sender != request.sender {
+        if target.is_none() && (request.own_only || !self.is_elsewhere_too(&request.room).await?) {
+            return Err(RoomsError::EventUnknown);
+        }
+        if target.as_ref().is_some_and(|it| request.own_only && it.sender != request.sender) {
             return Err(RoomsError::OnlyOwn);
         }
         let redaction = batch.push(redaction_draft(self, request)?).await?;
-        let pdu = pdu_of(&target, &batch.hot.rules)?;
-        batch.may_redact(&redaction, &pdu).await?;
         let by = batch.last_no();
-        batch.take_content(&target, &pdu, by).await?;
+        match target {
+            Some(target) => {
+                let pdu = pdu_of(&target, &batch.hot.rules)?;
+                batch.may_redact(&redaction, &pdu).await?;
+                batch.take_content(&target, &pdu, by).await?;
+            }
+            // Who may redact everything need not wait until it is here.
+            None if batch.has_level_to_redact(&redaction).await? => {
+                batch.wait_for(request.event.as_str(), by);
+            }
+            None => return Err(RoomsError::EventUnknown),
+        }
         let event = redaction.event_id().to_owned();
         if let (Some(key), Some(txn)) = (key, &request.transaction) {
             batch.write_transaction(key, txn, &event);
@@ -132,6 +146,12 @@ impl Rooms {
         let write = batch.finish();
         lane.commit(self.data(), write).await?;
         Ok(Attempt::Done(event))
+    }
+
+    /// Whether other servers are in a room: they may have events of it that are not here.
+    async fn is_elsewhere_too(&self, room: &RoomId) -> Result<bool, RoomsError> {
+        let servers = self.data().servers_in(room).await?;
+        Ok(servers.iter().any(|server| server != self.data().server_name()))
     }
 
     /// The event of a transaction that the lane has seen; it may not be durable yet.
@@ -185,6 +205,13 @@ impl Appending<'_> {
         }
         // Among servers it is enough to be of the same server (`graph::may_redact`); among people
         // it takes the level.
+        if self.has_level_to_redact(redaction).await? {
+            return Ok(());
+        }
+        Err(RoomsError::Forbidden("you may not redact the events of others in this room"))
+    }
+
+    async fn has_level_to_redact(&mut self, redaction: &Pdu) -> Result<bool, RoomsError> {
         self.look_up(&[
             (StateEventType::RoomCreate, String::new()),
             (StateEventType::RoomPowerLevels, String::new()),
@@ -197,11 +224,7 @@ impl Appending<'_> {
         let needed = levels
             .and_then(|levels| levels.get_as_int_or_default(field, &rules.authorization).ok());
         let needed = UserPowerLevel::Int(needed.unwrap_or_else(|| field.default_value()));
-        let level = power_level(redaction.sender(), &self.view(), &rules)?;
-        if level >= needed {
-            return Ok(());
-        }
-        Err(RoomsError::Forbidden("you may not redact the events of others in this room"))
+        Ok(power_level(redaction.sender(), &self.view(), &rules)? >= needed)
     }
 
     /// Replace the stored event by its redacted form, and undo what its content had brought.

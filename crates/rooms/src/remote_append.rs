@@ -72,8 +72,12 @@ impl Appending<'_> {
 
     /// As [`Appending::take`], with what is known of its relatives.
     async fn take_as(&mut self, pdu: &Pdu, way: Way, kin: Kin) -> Result<Standing, RoomsError> {
-        if kin.has_standing() || self.is_the_beginning(pdu).await? {
+        if kin.has_standing() {
             return Ok(Standing::Known);
+        }
+        if self.is_the_beginning(pdu).await? {
+            let is_new = self.stand_at_the_beginning(pdu).await?;
+            return Ok(if is_new { Standing::Aside } else { Standing::Known });
         }
         if let Some(missing) = kin.missing(way) {
             return Ok(Standing::Missing(missing));
@@ -121,8 +125,7 @@ impl Appending<'_> {
         }
     }
 
-    /// Whether this is the create event of the room. Nothing about it is to be judged; and where it
-    /// came with a told state it has no state of its own that would say so.
+    /// Whether this is the create event of the room. Nothing about it is to be judged.
     async fn is_the_beginning(&mut self, pdu: &Pdu) -> Result<bool, RoomsError> {
         if !is_create(pdu) {
             return Ok(false);

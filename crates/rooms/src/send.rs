@@ -182,6 +182,7 @@ impl Rooms {
                 if let Some(same) = batch.says_already(&draft).await? {
                     return Ok(same.event_id().to_owned());
                 }
+                batch.must_not_level_creators(&draft).await?;
                 let event = batch.push(draft).await?.event_id().to_owned();
                 let write = batch.finish();
                 lane.commit(self.data(), write).await?;

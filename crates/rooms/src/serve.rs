@@ -7,6 +7,7 @@
 mod auth_chain;
 mod backfill;
 mod event;
+mod former;
 mod missing;
 mod moment;
 mod sight;
@@ -26,6 +27,7 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
+pub(crate) use backfill::depth_of;
 pub use missing::Gap;
 pub use space::SpaceForServer;
 pub use state::{StateAt, StateIdsAt};
@@ -59,6 +61,34 @@ impl Rooms {
         server: &ServerName,
         room: &RoomId,
     ) -> Result<ServerAccess, RoomsError> {
+        match self.opened(server, room).await? {
+            (access, true) => Ok(access),
+            (_, false) => Err(NOT_IN_ROOM),
+        }
+    }
+
+    /// As [`Rooms::server_access`], for what lies before some events; also if the server is in the
+    /// room no more, but was when each of them happened. Who was thrown out learns of it only by
+    /// what the event that says so rests on.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn server_access_before(
+        &self,
+        server: &ServerName,
+        room: &RoomId,
+        events: &[OwnedEventId],
+    ) -> Result<ServerAccess, RoomsError> {
+        let (access, is_in) = self.opened(server, room).await?;
+        if is_in || access.was_there(events).await? { Ok(access) } else { Err(NOT_IN_ROOM) }
+    }
+
+    /// What a server would read, and whether it is in the room.
+    async fn opened(
+        &self,
+        server: &ServerName,
+        room: &RoomId,
+    ) -> Result<(ServerAccess, bool), RoomsError> {
         let part = self.data().parts().room(room);
         let mut want = ReadSet::new();
         let head = want.get::<HeadRow>(part, &());
@@ -66,17 +96,17 @@ impl Rooms {
         let got = want.run(self.data()).await?;
         let head = got.one(head)?.filter(|head| head.room_id == room);
         let head = head.ok_or(RoomsError::RoomUnknown)?.value;
-        if got.one(there)?.is_none() {
-            return Err(RoomsError::Forbidden("your server is not in this room"));
-        }
+        let is_in = got.one(there)?.is_some();
         if !self.acl_allows(room, server).await? {
             return Err(RoomsError::Forbidden("this room does not admit your server"));
         }
         let rules = rules_of(&head.version).ok_or(RoomsError::RoomUnknown)?;
         let (rooms, server) = (self.clone(), server.to_owned());
-        Ok(ServerAccess { rooms, server, part, head, rules })
+        Ok((ServerAccess { rooms, server, part, head, rules }, is_in))
     }
 }
+
+const NOT_IN_ROOM: RoomsError = RoomsError::Forbidden("your server is not in this room");
 
 impl ServerAccess {
     /// Numbers of those of the events that are known. One round trip.

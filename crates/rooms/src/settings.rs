@@ -39,9 +39,13 @@ impl Default for Settings {
     }
 }
 
-/// Room versions that rooms can be created in and upgraded to. Older ones need state resolution
-/// rules that this server does not carry.
-pub const SUPPORTED_VERSIONS: [RoomVersionId; 7] = [
+/// Room versions that rooms can be created in and upgraded to. The first one needs a state
+/// resolution that this server does not carry.
+pub const SUPPORTED_VERSIONS: [RoomVersionId; 11] = [
+    RoomVersionId::V2,
+    RoomVersionId::V3,
+    RoomVersionId::V4,
+    RoomVersionId::V5,
     RoomVersionId::V6,
     RoomVersionId::V7,
     RoomVersionId::V8,

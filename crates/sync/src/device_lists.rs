@@ -7,12 +7,13 @@ use std::{
 };
 
 use blaupause_data::{
-    DataError, Event, Found, Member, Order, Place, ReadSet, StreamPos,
+    DataError, Event, Found, Member, Order, Part, Place, ReadSet, StreamPos,
     rows::{UserRoom, UserRoomRow},
     try_together,
 };
 use blaupause_e2ee::DeviceListChanges;
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use blaupause_graph::StateRoot;
+use ruma::{OwnedRoomId, OwnedUserId, UserId};
 
 use crate::{
     Sync, SyncError, SyncToken,
@@ -25,19 +26,29 @@ use crate::{
 struct Moves {
     came: BTreeSet<OwnedUserId>,
     went: BTreeSet<OwnedUserId>,
+    /// Those who were there before, which nobody knew.
+    revealed: BTreeSet<OwnedUserId>,
+}
+
+/// What a span says of others.
+#[derive(Debug, Default)]
+pub(crate) struct OfOthers {
+    pub devices: DeviceListChanges,
+    /// Those with whom the user came to share a room.
+    pub met: BTreeSet<OwnedUserId>,
 }
 
 impl Sync {
-    /// What a client that follows devices has to be told of a span.
+    /// What a client that follows devices has to be told of a span, and whom the user met in it.
     pub(crate) async fn device_list_changes(
         &self,
         user: &UserId,
         rooms: &[Found<UserRoom>],
         news: &News,
         span: &Span,
-    ) -> Result<DeviceListChanges, SyncError> {
+    ) -> Result<OfOthers, SyncError> {
         let mut answer = DeviceListChanges::default();
-        let Some(since) = span.since else { return Ok(answer) };
+        let Some(since) = span.since else { return Ok(OfOthers::default()) };
         let rooms = || rooms.iter().filter(|room| span.is_told_by(room));
         let joined = || rooms().filter(|room| room.membership == Member::Join);
         let is_new = |room: &&Found<UserRoom>| span.is_new(room.entered_at());
@@ -51,7 +62,7 @@ impl Sync {
             Box::pin(self.changed_devices(since, span.until, news)),
             Box::pin(self.signed_keys(user, since, span.until, news)),
             self.data().joined_members_of(&entered),
-            Box::pin(try_together(stayed.map(|room| self.others_moves(user, &room.room_id, span)))),
+            Box::pin(try_together(stayed.map(|room| self.others_moves(user, room, span)))),
             Box::pin(try_together(gone.map(|room| self.left_behind(user, room, since)))),
         );
         let mut devices = devices?;
@@ -61,8 +72,10 @@ impl Sync {
         let mut gone: BTreeSet<OwnedUserId> = went?.into_iter().flatten().collect();
         // Who is in a room of the user certainly shares one.
         let mut certain: BTreeSet<OwnedUserId> = came?.into_iter().collect();
+        let mut met = BTreeSet::new();
         for moves in moves? {
             certain.extend(moves.came);
+            met.extend(moves.revealed);
             gone.extend(moves.went);
         }
         let all = devices.union(&gone).filter(|other| *other != user);
@@ -80,6 +93,8 @@ impl Sync {
                 }
             }
         }
+        met.extend(certain.iter().cloned());
+        met.remove(user);
         // Who came into a room with others is told of themselves, too: their other devices have a
         // reason to look.
         if certain.len() == 1 {
@@ -90,7 +105,7 @@ impl Sync {
         let signed = signed?;
         answer.left.retain(|other| !signed.contains(other));
         answer.changed.extend(signed);
-        Ok(answer)
+        Ok(OfOthers { devices: answer, met })
     }
 
     async fn changed_devices(
@@ -124,10 +139,10 @@ impl Sync {
     async fn others_moves(
         &self,
         user: &UserId,
-        room: &RoomId,
+        room: &Found<UserRoom>,
         span: &Span,
     ) -> Result<Moves, SyncError> {
-        let part = self.data().parts().room(room);
+        let part = self.data().parts().room(&room.room_id);
         let (since, until) = (span.since.map(Place::after), Place::after(span.until));
         let stretch = self.data().stretch(part, since, until, 1).await?;
         let difference =
@@ -150,12 +165,43 @@ impl Sync {
             let is = membership_in(event) == Some(Member::Join);
             let Some(target) = target_of(event) else { continue };
             match (was, is) {
+                // No event of the timeline says so.
+                (false, true) if had.is_none() && event.place.is_none() => {
+                    moves.revealed.insert(target);
+                }
                 (false, true) => drop(moves.came.insert(target)),
                 (true, false) => drop(moves.went.insert(target)),
                 _ => {}
             }
         }
+        if !moves.revealed.is_empty() {
+            let to = stretch.state_until;
+            self.look_at_revealed(room, (part, to), span, &mut moves).await?;
+        }
         Ok(moves)
+    }
+
+    /// Members became known at once, as it turned out that they are there. In a room that is not
+    /// encrypted nobody has to look at all their devices, but for those whose devices changed
+    /// since, which nobody could be told.
+    async fn look_at_revealed(
+        &self,
+        room: &Found<UserRoom>,
+        state: (Part, StateRoot),
+        span: &Span,
+        moves: &mut Moves,
+    ) -> Result<(), SyncError> {
+        let whole_since = self.rooms().wholeness(&room.room_id).await?.since();
+        let key = ("m.room.encryption".to_owned(), String::new());
+        let is_encrypted =
+            !self.rooms().state_events_at(state.0, state.1, vec![key]).await?.is_empty();
+        if is_encrypted || !whole_since.is_some_and(|since| span.is_new(since)) {
+            moves.came.append(&mut moves.revealed);
+            return Ok(());
+        }
+        let changed = self.e2ee().devices_changed(room.entered_at(), span.until).await?;
+        moves.came.extend(moves.revealed.intersection(&changed).cloned());
+        Ok(())
     }
 
     /// The members of a room that the user left since; nobody, if the user was no member then:
@@ -192,7 +238,8 @@ impl Sync {
         let look = async {
             let rooms = self.data().rooms_of(user).await?;
             let news = self.news(user, None, &span);
-            self.device_list_changes(user, &rooms, &news, &span).await
+            let told = self.device_list_changes(user, &rooms, &news, &span).await?;
+            Ok(told.devices)
         };
         self.data().in_waves(Box::pin(look)).await
     }

@@ -228,6 +228,11 @@ impl Notifier {
         Some(of_user.indexed.iter().any(|room| rooms.contains(room)))
     }
 
+    /// Whether [`Notifier::shares`] can tell of a user.
+    pub(crate) fn knows_rooms_of(&self, user: &UserId) -> bool {
+        self.slot(user).is_some_and(|slot| slot.rooms.lock().known.is_some())
+    }
+
     /// Whose rooms changed is read again: before the change can be seen, so that nobody looks at
     /// a position with the rooms of an earlier one.
     fn forget_changed(&self, changes: &[Change]) {

@@ -53,6 +53,8 @@ pub(crate) struct Timeline {
     /// Each event found the room's state as its own parents had left it: no branches were merged,
     /// and the events say all that changed.
     pub is_linear: bool,
+    /// The first event given, if it is state from another branch than what came before it here.
+    pub aside: Option<EventNo>,
 }
 
 impl Timeline {
@@ -86,21 +88,29 @@ pub(crate) async fn load(
     let mut limited = false;
     let mut is_whole = true;
     let mut is_linear = true;
+    let mut aside = None;
     for (index, (place, entry)) in stretch.entries.iter().enumerate() {
         if kept.len() == wanted.limit as usize || index == look as usize {
             limited = true;
             break;
         }
         first_place = Some(*place);
-        let after = events.get(index).cloned().flatten().map(|event| event.stored.state_after);
-        is_linear &= after == Some(entry.state);
-        match events.get(index).cloned().flatten() {
+        let event = events.get(index).cloned().flatten();
+        // The room's state after the entry before; what a gap did to it is told with the event
+        // behind the gap.
+        let older = stretch.entries.get(index + 1).map(|(_, it)| it);
+        let before = older.map_or(stretch.state_since, |it| it.state);
+        let before = if entry.gap { entry.state } else { before };
+        is_linear &= event.as_ref().is_some_and(|event| {
+            let stored = &event.stored;
+            stored.state_after == entry.state && (entry.gap || stored.state_before == before)
+        });
+        match event {
             Some(event) if filter::event_passes(filter, &event) => {
-                // The room's state after the entry before.
-                let before = stretch.entries.get(index + 1);
-                let before = before.map_or(stretch.state_since, |(_, it)| it.state);
-                // What the gap did to the state is told with the event behind it.
-                starts.insert(entry.no, if entry.gap { entry.state } else { before });
+                starts.insert(entry.no, before);
+                let is_aside = event.state_key.is_some()
+                    && older.is_some_and(|it| !event.stored.prev.contains(&it.no));
+                aside = is_aside.then_some(event.no);
                 kept.push(event);
             }
             _ => is_whole = false,
@@ -121,5 +131,6 @@ pub(crate) async fn load(
         starts,
         state_end: stretch.state_until,
         is_linear,
+        aside,
     })
 }

@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::Child,
     sync::mpsc::{Receiver, RecvTimeoutError},
 };
 
@@ -15,7 +15,7 @@ use super::{
     people::{self, Person},
     serve, stop_signals, terminate, wait_until_it_answers, write_config,
 };
-use crate::{dirs::Dirs, progress, system, tools::Tools};
+use crate::{authority, dirs::Dirs, tools::Tools};
 
 /// Name of the server, what it is, and who works there.
 const AGENCIES: [(&str, &str, [&str; 2]); 3] = [
@@ -78,7 +78,8 @@ pub fn run(dirs: &Dirs, wanted: &Wanted, count: usize) -> Result<()> {
     let tools = Tools::prepare(dirs)?;
     build(&tools, wanted.release)?;
     let server = dirs.server(wanted.release);
-    certificates(&folder, &agencies)?;
+    let names: Vec<&str> = agencies.iter().map(|agency| agency.name).collect();
+    authority::ensure(&folder, "Blaupause demo", &names)?;
     let mut people = Vec::new();
     for agency in &agencies {
         people::make_private_folder(&agency.folder)?;
@@ -107,47 +108,6 @@ pub fn run(dirs: &Dirs, wanted: &Wanted, count: usize) -> Result<()> {
     }
     println!("{}", welcome(&agencies, &people, &folder));
     watch(children, &signals)
-}
-
-/// An authority of their own, and a certificate for each.
-fn certificates(folder: &Path, agencies: &[Agency]) -> Result<()> {
-    let path = |name: &str| folder.join(name);
-    if path("ca.pem").exists() {
-        return Ok(());
-    }
-    if progress::output_of("openssl", &["version"]).is_none() {
-        system::install(&["openssl"])?;
-    }
-    let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-    let mut authority = Command::new("openssl");
-    authority.args(["req", "-x509", "-days", "3650", "-subj", "/CN=Blaupause demo"]).args(curve);
-    authority.args(["-addext", "keyUsage=critical,keyCertSign,cRLSign"]);
-    authority.arg("-keyout").arg(path("ca.key")).arg("-out").arg(path("ca.pem"));
-    quietly(&mut authority)?;
-    for agency in agencies {
-        let file = |end: &str| folder.join(format!("{}.{end}", agency.name));
-        let mut ask = Command::new("openssl");
-        ask.arg("req").args(curve).args(["-subj", &format!("/CN={}", agency.name)]);
-        ask.arg("-keyout").arg(file("key")).arg("-out").arg(file("csr"));
-        quietly(&mut ask)?;
-        let names = format!("subjectAltName=DNS:{},DNS:localhost,IP:127.0.0.1\n", agency.name);
-        fs::write(file("ext"), names).context("cannot write a certificate's names")?;
-        let mut sign = Command::new("openssl");
-        sign.args(["x509", "-req", "-days", "3650", "-CAcreateserial"]);
-        sign.arg("-in").arg(file("csr")).arg("-extfile").arg(file("ext"));
-        sign.arg("-CA").arg(path("ca.pem")).arg("-CAkey").arg(path("ca.key"));
-        sign.arg("-out").arg(file("pem"));
-        quietly(&mut sign)?;
-    }
-    Ok(())
-}
-
-fn quietly(command: &mut Command) -> Result<()> {
-    let output = command.output().context("cannot start openssl")?;
-    if output.status.success() {
-        return Ok(());
-    }
-    bail!("openssl: {}", String::from_utf8_lossy(&output.stderr))
 }
 
 fn configure(server: &Path, folder: &Path, agency: &Agency, all: &[Agency]) -> Result<()> {

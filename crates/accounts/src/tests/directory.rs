@@ -50,6 +50,7 @@ async fn only_people_one_shares_a_room_with_are_found() {
     let remote = user_id!("@bobby:b.example");
     join(&world, remote, room, "Bobby").await;
     assert_eq!(search(&world, &alice, "bob").await, [bob.clone(), remote.to_owned()]);
+    assert_eq!(search(&world, &alice, "alice").await, std::slice::from_ref(&alice));
     assert!(search(&world, &alice, "nickname").await.is_empty());
     assert!(search(&world, &alice, "carl").await.is_empty());
     assert!(search(&world, &carl, "bob").await.is_empty());

@@ -21,7 +21,7 @@ use crate::{ApiError, App, Serve, User, client::alias::resolve};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router
-        .serve(joined_members::joined_members)
+        .serve_or(joined_members::joined_members)
         .serve(get_member_events::get_member_events)
         .serve(get_mutual_rooms::get_mutual_rooms)
         .serve(get_mutual_rooms::get_mutual_rooms_unstable)

@@ -54,7 +54,12 @@ async fn a_member_reads_the_room() {
     assert_eq!(event["content"], json!({ "name": "Tea" }));
     assert_eq!(alice.get(&v3("members")).await.ok()["chunk"][0]["state_key"], alice.id);
     let joined = alice.get(&v3("joined_members")).await.ok();
-    assert!(joined["joined"][&alice.id].is_object());
+    let shown = json!({ "display_name": "alice", "avatar_url": "" });
+    assert_eq!(joined["joined"][&alice.id], shown);
+    alice.put(&format!("/v3/profile/{}/displayname", alice.id), json!({ "displayname": "" })).await;
+    let joined = alice.get(&v3("joined_members")).await.ok();
+    let shown = joined["joined"][&alice.id].as_object().expect("a member");
+    assert!(shown.contains_key("display_name"), "clients rely on the key: {joined}");
     let initial = alice.get(&v3("initialSync")).await.ok();
     let last = initial["messages"]["chunk"].as_array().and_then(|chunk| chunk.last());
     assert_eq!(last.expect("messages")["event_id"], reply);

@@ -44,6 +44,11 @@ impl Shown {
         }
     }
 
+    /// There is nothing to encrypt for and nothing to show.
+    fn is_empty(&self) -> bool {
+        self.keys.is_none() && self.name.is_none()
+    }
+
     fn bytes(&self) -> usize {
         let keys = self.keys.as_ref().map_or(0, |keys| keys.json().get().len());
         keys + self.name.as_ref().map_or(0, String::len)
@@ -62,6 +67,13 @@ struct Now {
     keys: UserKeys,
 }
 
+impl Now {
+    fn is_empty(&self) -> bool {
+        let has_keys = self.keys.master.is_some() || self.keys.self_signing.is_some();
+        !has_keys && self.devices.values().all(Shown::is_empty)
+    }
+}
+
 impl E2ee {
     /// Tell the servers that share a room with a local user what they were not told yet.
     pub(super) async fn tell_devices(&self, user: &UserId) -> Result<(), E2eeError> {
@@ -77,6 +89,12 @@ impl E2ee {
         self.owe_edus(user, &servers, &edus, Some(next)).await
     }
 
+    /// Whether nothing was ever told of a local user's devices, and nothing is to be.
+    async fn has_nothing_to_tell(&self, user: &UserId) -> Result<bool, E2eeError> {
+        let (told, now) = self.told_and_now(user).await?;
+        Ok(now.is_empty() && told.devices.is_empty() && told.signing_keys.is_none())
+    }
+
     /// A local user came to a room. Servers that they share no other room with learn that there
     /// are devices: the last change is told to them, and they ask for what was before it.
     pub(super) async fn tell_newcomer(
@@ -86,6 +104,9 @@ impl E2ee {
     ) -> Result<(), E2eeError> {
         let in_room = self.data().servers_in(room).await?;
         if in_room.len() < 2 {
+            return Ok(());
+        }
+        if self.has_nothing_to_tell(user).await? && self.is_hearsay(room, &in_room).await? {
             return Ok(());
         }
         self.tell_devices(user).await?;
@@ -100,6 +121,20 @@ impl E2ee {
         self.tell_last_change(user, &new).await
     }
 
+    /// Whether of all other servers of a room it is only said that they are there: the room was
+    /// joined without its members.
+    async fn is_hearsay(
+        &self,
+        room: &RoomId,
+        in_room: &[OwnedServerName],
+    ) -> Result<bool, E2eeError> {
+        let own = self.data().server_name();
+        let members = self.data().members(room, Member::Join).await?;
+        let known: BTreeSet<_> =
+            members.iter().map(|member| member.user_id.server_name()).collect();
+        Ok(in_room.iter().all(|server| server == own || !known.contains(&**server)))
+    }
+
     /// Servers turned out to be in a room, or to have been there for a while, which nobody here
     /// knew: our people's devices may have changed meanwhile.
     pub(super) async fn tell_found(
@@ -112,7 +147,7 @@ impl E2ee {
         }
         for member in self.data().members(room, Member::Join).await? {
             let user = &member.user_id;
-            if self.data().is_local(user) {
+            if self.data().is_local(user) && !self.has_nothing_to_tell(user).await? {
                 self.tell_devices(user).await?;
                 let mut sharing = self.data().servers_with(user).await?;
                 sharing.retain(|server| servers.contains(server));

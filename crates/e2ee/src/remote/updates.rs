@@ -20,7 +20,7 @@ const DEVICE_ID_BYTES_MAX: usize = 255;
 impl E2ee {
     /// A server says that a device of one of its users changed (`m.device_list_update`). What it
     /// says of others is not believed, and what nobody here asked for is not kept; but who shares a
-    /// room with the user hears of it.
+    /// room with the user hears of it. `is_unsure`: not all rooms that they are in are known.
     ///
     /// # Errors
     /// The store failed.
@@ -28,6 +28,7 @@ impl E2ee {
         &self,
         origin: &ServerName,
         update: &DeviceListUpdateContent,
+        is_unsure: bool,
     ) -> Result<(), E2eeError> {
         let user = &update.user_id;
         if user.server_name() != origin || update.device_id.as_str().len() > DEVICE_ID_BYTES_MAX {
@@ -35,7 +36,7 @@ impl E2ee {
         }
         self.remote().note_change(user);
         for _ in 0..ATTEMPTS_MAX {
-            match self.try_update(update).await {
+            match self.try_update(update, is_unsure).await {
                 Err(E2eeError::Data(DataError::Conflict { .. })) => {}
                 done => return done,
             }
@@ -43,12 +44,17 @@ impl E2ee {
         self.forget_lists(std::slice::from_ref(user)).await
     }
 
-    async fn try_update(&self, update: &DeviceListUpdateContent) -> Result<(), E2eeError> {
+    async fn try_update(
+        &self,
+        update: &DeviceListUpdateContent,
+        is_unsure: bool,
+    ) -> Result<(), E2eeError> {
         let user = &update.user_id;
         let list = self.remote_lists(std::slice::from_ref(user)).await?.pop().flatten();
         let Some(list) = list.filter(|list| list.is_fresh) else {
-            // A device without keys is nothing to encrypt for.
-            let says_something = update.keys.is_some() || update.deleted == Some(true);
+            // A device without keys is nothing to encrypt for. But who asked for the list of somebody
+            // who is not known to be near was not told what came of it.
+            let says_something = update.keys.is_some() || update.deleted == Some(true) || is_unsure;
             return if says_something { self.tell_clients(user).await } else { Ok(()) };
         };
         match place(&list, update) {

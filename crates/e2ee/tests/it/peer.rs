@@ -138,11 +138,19 @@ static ROOMS: AtomicU32 = AtomicU32::new(0);
 
 /// A room with these joined users, as its rows say.
 pub async fn room(data: &Data, users: &[&UserId]) {
+    room_with(data, users, &[]).await;
+}
+
+/// A room with these joined users; of other servers it is only said that they are there.
+pub async fn room_with(data: &Data, users: &[&UserId], servers: &[&ServerName]) {
     let number = ROOMS.fetch_add(1, Ordering::SeqCst);
     let room = RoomId::parse(format!("!r{number}:example.org")).expect("an id");
     let parts = data.parts();
     let part = parts.room(&room);
     let mut write = Write::new(part);
+    for server in servers {
+        write.put::<RoomServerRow>(part, &(*server).to_owned(), &1);
+    }
     for user in users {
         let member = RoomMember {
             user_id: (*user).to_owned(),

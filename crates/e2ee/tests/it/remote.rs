@@ -12,7 +12,7 @@ use ruma::{
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
-    peer::{Stranger, changed, room, world},
+    peer::{Stranger, changed, room, room_with, world},
     people::World,
 };
 
@@ -121,7 +121,11 @@ async fn a_server_that_does_not_answer_is_a_failure_and_the_others_answer() {
     // Something is missing, and the server is away: what was known is better than nothing.
     peer.is_away();
     let lost = update(&ben, 9, &[8]);
-    world.e2ee.hear_device_list_update(server_name!("b.example"), &lost).await.expect("a store");
+    world
+        .e2ee
+        .hear_device_list_update(server_name!("b.example"), &lost, false)
+        .await
+        .expect("a store");
     let (devices, failures) = query(&world, &anna, &ben.user).await;
     assert_eq!((devices, failures), (vec!["BEN1".into()], vec!["b.example".into()]));
 }
@@ -139,15 +143,15 @@ async fn a_change_that_follows_is_taken_in_without_asking() {
     world.e2ee.resync(&one.user).await.expect("it answers");
     let (before, asked) = (world.data.position(), peer.count("/user/"));
     let b = server_name!("b.example");
-    world.e2ee.hear_device_list_update(b, &update(&two, 6, &[5])).await.expect("a store");
+    world.e2ee.hear_device_list_update(b, &update(&two, 6, &[5]), false).await.expect("a store");
     assert_eq!(changed(&world, before).await, ["@ben:b.example"]);
     assert_eq!(query(&world, &anna, &one.user).await.0, ["BEN1", "BEN2"]);
     let mut gone = update(&one, 7, &[6]);
     (gone.deleted, gone.keys) = (Some(true), None);
-    world.e2ee.hear_device_list_update(b, &gone).await.expect("a store");
+    world.e2ee.hear_device_list_update(b, &gone, false).await.expect("a store");
     assert_eq!(query(&world, &anna, &one.user).await.0, ["BEN2"]);
     let before = world.data.position();
-    world.e2ee.hear_device_list_update(b, &gone).await.expect("a store");
+    world.e2ee.hear_device_list_update(b, &gone, false).await.expect("a store");
     assert_eq!(changed(&world, before).await, Vec::<String>::new(), "it was contained");
     assert_eq!(peer.count("/user/"), asked);
 }
@@ -164,7 +168,7 @@ async fn after_a_missing_change_the_whole_list_is_asked_for() {
     peer.answer(DEVICES, devices_answer(&one.user, 9, &[&one, &two]));
     let before = world.data.position();
     let b = server_name!("b.example");
-    world.e2ee.hear_device_list_update(b, &update(&two, 9, &[8])).await.expect("a store");
+    world.e2ee.hear_device_list_update(b, &update(&two, 9, &[8]), false).await.expect("a store");
     assert_eq!(changed(&world, before).await, ["@ben:b.example"]);
     for _ in 0..10_000 {
         if peer.count(DEVICES) == 2 {
@@ -190,7 +194,7 @@ async fn a_server_speaks_only_for_its_own_users() {
     let before = world.data.position();
     let c = server_name!("c.example");
     let e2ee = &world.e2ee;
-    e2ee.hear_device_list_update(c, &update(&ben, 6, &[5])).await.expect("a store");
+    e2ee.hear_device_list_update(c, &update(&ben, 6, &[5]), false).await.expect("a store");
     let keys = serde_json::from_value(json!({ "user_id": ben.user })).expect("an update");
     e2ee.hear_signing_key_update(c, &keys).await.expect("a store");
     e2ee.hear_to_device(c, &brought(&ben.user, "m1", &anna.user, "*")).await.expect("a store");
@@ -323,6 +327,45 @@ async fn who_comes_to_a_room_tells_its_servers_of_a_device_without_keys() {
 }
 
 #[tokio::test]
+async fn a_server_of_which_nobody_is_known_hears_of_devices_that_have_something_to_tell() {
+    let (world, peer) = world().await;
+    let anna = world.device("anna").await;
+    let b = server_name!("b.example");
+    room_with(&world.data, &[&anna.user], &[b]).await;
+    world.e2ee.follow_remote().await.expect("a store");
+    assert!(peer.edus().is_empty(), "there is nothing to encrypt for and nothing to show");
+    let keys = anna.keys();
+    let none = || std::iter::empty();
+    let upload = world.e2ee.upload_keys(&anna.user, &anna.id, Some(&keys), none(), none());
+    upload.await.expect("good keys");
+    world.e2ee.follow_remote().await.expect("a store");
+    let edus = peer.edus_of(1).await;
+    assert_eq!(edus[0]["content"]["device_id"], json!(anna.id));
+    let told = edus.len();
+    let ellen = world.device("ellen").await;
+    let keys = ellen.keys();
+    let upload = world.e2ee.upload_keys(&ellen.user, &ellen.id, Some(&keys), none(), none());
+    upload.await.expect("good keys");
+    room_with(&world.data, &[&ellen.user], &[b]).await;
+    world.e2ee.follow_remote().await.expect("a store");
+    assert_eq!(peer.edus_of(told + 1).await[told]["content"]["device_id"], json!(ellen.id));
+}
+
+#[tokio::test]
+async fn a_change_without_keys_counts_only_where_not_everybody_is_known() {
+    let (world, _peer) = world().await;
+    let update = json!({ "user_id": "@ben:b.example", "device_id": "B", "stream_id": 1 });
+    let update = serde_json::from_value(update).expect("an update");
+    for (is_unsure, told) in [(false, &[][..]), (true, &["@ben:b.example"])] {
+        let before = world.data.position();
+        let heard =
+            world.e2ee.hear_device_list_update(server_name!("b.example"), &update, is_unsure);
+        heard.await.expect("a store");
+        assert_eq!(changed(&world, before).await, told);
+    }
+}
+
+#[tokio::test]
 async fn names_of_devices_are_told_only_where_the_operator_says_so() {
     for named in [false, true] {
         let (mut world, peer) = world().await;
@@ -360,7 +403,7 @@ async fn a_change_of_somebody_of_whom_nothing_is_kept_is_told_and_not_kept() {
     room(&world.data, &[&anna, &ben.user]).await;
     let before = world.data.position();
     let b = server_name!("b.example");
-    world.e2ee.hear_device_list_update(b, &update(&ben, 6, &[5])).await.expect("a store");
+    world.e2ee.hear_device_list_update(b, &update(&ben, 6, &[5]), false).await.expect("a store");
     assert_eq!(changed(&world, before).await, ["@ben:b.example"]);
     assert_eq!(peer.count("/user/"), 0, "nobody needs the list yet");
 }

@@ -5,8 +5,8 @@ use ruma::ServerName;
 use super::rows::Destination;
 use crate::Pauses;
 
-/// A server that was heard from is tried at once, but not more often than this: it may be able to
-/// speak and not to listen.
+/// A server that was heard from is tried at once, but not more often than this because of it: it may
+/// be able to speak and not to listen.
 const HEARD_PAUSE_MS: u64 = 30_000;
 /// After so long without an answer the newest event of each room is enough: the server asks for
 /// what it has missed.
@@ -37,17 +37,17 @@ fn pause_ms(failures: u32, pauses: Pauses, random: u16) -> u64 {
     pause - pause / 5 + spread
 }
 
-/// When the server is tried next: now (`None`) or at a time.
+/// When a failing server is tried next: now (`None`) or at a time. `heard_try_ms`: when it was last
+/// tried only because it was heard from.
 pub(super) fn wait_until_ms(
-    failing: Option<&Destination>,
+    failing: &Destination,
     heard: bool,
-    last_try_ms: u64,
+    heard_try_ms: u64,
     now_ms: u64,
 ) -> Option<u64> {
-    let failing = failing?;
     let mut until = failing.next_try_ms;
     if heard {
-        until = until.min(last_try_ms.saturating_add(HEARD_PAUSE_MS));
+        until = until.min(heard_try_ms.saturating_add(HEARD_PAUSE_MS));
     }
     (until > now_ms).then_some(until)
 }
@@ -85,11 +85,10 @@ mod tests {
     fn who_speaks_to_us_is_tried_at_once_but_not_all_the_time() {
         let failing = failed(None, server_name!("a.x"), Pauses::default(), 0, 0);
         let failing = Destination { next_try_ms: 500_000, ..failing };
-        assert_eq!(wait_until_ms(None, false, 0, 1_000), None);
-        assert_eq!(wait_until_ms(Some(&failing), false, 1_000, 100_000), Some(500_000));
-        assert_eq!(wait_until_ms(Some(&failing), true, 1_000, 100_000), None);
-        assert_eq!(wait_until_ms(Some(&failing), true, 90_000, 100_000), Some(120_000));
-        assert_eq!(wait_until_ms(Some(&failing), false, 1_000, 500_000), None);
+        assert_eq!(wait_until_ms(&failing, false, 1_000, 100_000), Some(500_000));
+        assert_eq!(wait_until_ms(&failing, true, 1_000, 100_000), None);
+        assert_eq!(wait_until_ms(&failing, true, 90_000, 100_000), Some(120_000));
+        assert_eq!(wait_until_ms(&failing, false, 1_000, 500_000), None);
     }
 
     #[test]

@@ -95,11 +95,15 @@ impl Federation {
         let now = self.data().env().now_millis();
         {
             let mut state = link.state.lock();
-            state.is_failing = failing.is_some();
-            let (heard, last) = (state.heard, state.last_try_ms);
-            if let Some(until) = backoff::wait_until_ms(failing.as_ref(), heard, last, now) {
-                state.waiting.clear();
-                return Ok(Round::Wait(until));
+            if let Some(failing) = &failing {
+                state.waiting.failing(failing.failing_since_ms, now);
+                let (heard, last) = (state.heard, state.heard_try_ms);
+                if let Some(until) = backoff::wait_until_ms(failing, heard, last, now) {
+                    return Ok(Round::Wait(until));
+                }
+                if now < failing.next_try_ms {
+                    state.heard_try_ms = now;
+                }
             }
             state.heard = false;
         }
@@ -166,7 +170,6 @@ impl Federation {
         failing: Option<Destination>,
     ) -> Result<Round, DataError> {
         let now = self.data().env().now();
-        link.state.lock().last_try_ms = now.get().into();
         let id = self.data().env().random_text::<12>();
         let own = self.data().server_name().to_owned();
         let mut request = Request::new(OwnedTransactionId::from(id), own, now);
@@ -193,7 +196,7 @@ impl Federation {
             }
         }
         self.settle(server, &transaction, failing.is_some()).await?;
-        link.state.lock().is_failing = false;
+        link.state.lock().waiting.arrived();
         Ok(Round::Sent)
     }
 
@@ -233,8 +236,9 @@ impl Federation {
         write.put::<DestinationRow>(part, &(), &next);
         self.data().commit(write).await?;
         let mut state = link.state.lock();
-        state.is_failing = true;
-        state.waiting.clear();
+        // Its last words before it went are no sign that it is back.
+        state.heard = false;
+        state.waiting.failing(next.failing_since_ms, now);
         Ok(Some(next.next_try_ms))
     }
 

@@ -20,23 +20,28 @@ impl Federation {
     pub async fn owe_events(&self) -> Result<(), DataError> {
         let follower = &self.sender().follower;
         while let Some(mut lines) = follower.next(self.data()).await? {
-            let debts = self.debts_of(&lines.changes).await?;
+            let (debts, was_handed) = self.debts_of(&lines.changes).await?;
+            if was_handed {
+                // After a restart nobody would know that.
+                lines.note();
+            }
             self.owe_all(debts, Some(&mut lines)).await?;
             follower.done(self.data(), lines).await?;
         }
         Ok(())
     }
 
-    /// One read for the events, and one for each room whose servers are not in memory.
-    async fn debts_of(&self, lines: &[(StreamPos, Change)]) -> Result<NewDebts, DataError> {
+    /// One read for the events, and one for each room whose servers are not in memory. Also whether
+    /// there was something that others were told by somebody else.
+    async fn debts_of(&self, lines: &[(StreamPos, Change)]) -> Result<(NewDebts, bool), DataError> {
         let mut wanted = Vec::new();
         for (_, change) in lines {
             let Change::Event { room, no } = change else { continue };
             wanted.push((room, *no));
         }
-        let mut debts = NewDebts::new();
+        let (mut debts, mut was_handed) = (NewDebts::new(), false);
         if wanted.is_empty() {
-            return Ok(debts);
+            return Ok((debts, was_handed));
         }
         let parts = self.data().parts();
         let keys: Vec<_> = wanted.iter().map(|(room, no)| (parts.room(room), *no)).collect();
@@ -46,7 +51,9 @@ impl Federation {
         for ((room, no), event) in wanted.into_iter().zip(events).rev() {
             let Some(event) = event else { continue };
             let is_ours = self.data().is_local(&event.sender);
-            if let Some(place) = event.place.filter(|_| is_ours) {
+            let is_handed = is_ours && self.sender().handed.knows(&event.stored.event_id);
+            was_handed |= is_handed;
+            if let Some(place) = event.place.filter(|_| is_ours && !is_handed) {
                 let mut audience = self.audience(room, &event).await?;
                 audience.extend(gone.get(room).into_iter().flatten().cloned());
                 for server in audience {
@@ -57,7 +64,7 @@ impl Federation {
             let out = self.taken_out(room, &event).await?.filter(|it| self.may_be_owed(it));
             gone.entry(room).or_default().extend(out);
         }
-        Ok(debts)
+        Ok((debts, was_handed))
     }
 
     /// Which servers an event of ours goes to.
@@ -69,10 +76,7 @@ impl Federation {
         let mut servers: BTreeSet<_> = self.data().servers_in(room).await?.into_iter().collect();
         // Whoever is removed must hear of it, even if nobody else of that server is left.
         servers.extend(removed(event).map(|user| user.server_name().to_owned()));
-        let handed = &self.sender().handed;
-        servers.retain(|server| {
-            self.may_be_owed(server) && !handed.knows(&event.stored.event_id, server)
-        });
+        servers.retain(|server| self.may_be_owed(server));
         Ok(servers)
     }
 

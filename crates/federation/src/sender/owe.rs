@@ -1,12 +1,16 @@
 //! Writing debts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use blaupause_data::{Change, DIRECTORY, DataError, NOW, NewLines, Order, ReadSet, Write};
 use blaupause_graph::EventNo;
 use ruma::{OwnedRoomId, OwnedServerName, RoomId, ServerName};
 
-use super::rows::{DebtorRow, OutEdu, OutEduRow, Owed, OwedEvent, OwedRow};
+use super::{
+    Link,
+    queue::{EVENTS_KEPT_AWAY_MAX, EVENTS_KEPT_MAX},
+    rows::{DebtorRow, OutEdu, OutEduRow, Owed, OwedEvent, OwedRow},
+};
 use crate::Federation;
 
 /// Servers and rooms of one batch, within the store's limits.
@@ -115,7 +119,8 @@ impl Federation {
             let version = row.as_ref().map_or(0, |row| row.version);
             let known = row.map(|row| row.value).filter(|owed| owed.room_id == *room);
             let mut owed = known.unwrap_or_else(|| Owed::of(room));
-            events.iter().for_each(|event| owed.add(*event));
+            let most = self.kept_for(server);
+            events.iter().for_each(|event| owed.add(*event, most));
             write.require_version::<OwedRow>(*part, key, version);
             write.put_version::<OwedRow>(*part, key, version + 1, &owed);
             if first {
@@ -129,6 +134,14 @@ impl Federation {
         let servers = debts.iter().map(|((server, _), _)| server.clone());
         self.sender().known.lock().extend(servers);
         Ok(())
+    }
+
+    /// How many events of a room are kept for a server.
+    fn kept_for(&self, server: &ServerName) -> usize {
+        let links = self.sender().links.lock();
+        let now = self.data().env().now_millis();
+        let is_away = |link: &Arc<Link>| link.state.lock().waiting.is_long_away(now);
+        if links.get(server).is_some_and(is_away) { EVENTS_KEPT_AWAY_MAX } else { EVENTS_KEPT_MAX }
     }
 
     fn note_debtor(&self, write: &mut Write, server: &ServerName) {

@@ -7,10 +7,13 @@ use serde_json::{Map, Value, json};
 
 /// Things that wait for one server; when there are more, further ones are not told.
 const WAITING_MAX: usize = 2_000;
+/// What waits for a server that is away for longer is not told: a restart shall cost nothing, an
+/// outage shall not fill the memory.
+const OUTAGE_MAX_MS: u64 = 5 * 60 * 1_000;
 /// Presence updates of one EDU.
 const PUSHES_MAX: usize = 50;
 
-/// Something that is told and not kept: who is away does not miss it.
+/// Something that is told and not stored: who is away for long does not miss it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PassingEdu {
     /// Somebody types, or stopped.
@@ -58,35 +61,78 @@ impl PassingEdu {
             Self::Presence(push) => About::Presence(push.user.clone()),
         }
     }
+
+    /// Whether it is still worth telling to a server that is away for a moment.
+    fn outlasts_a_moment(&self) -> bool {
+        !matches!(self, Self::Typing { .. })
+    }
 }
 
 /// What waits for one server.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(BTreeMap<About, PassingEdu>);
+pub(super) struct Waiting {
+    next: BTreeMap<About, PassingEdu>,
+    /// In the transaction that is on its way.
+    taken: Vec<PassingEdu>,
+    /// The server is away, since when, in milliseconds since the Unix epoch.
+    failing_since_ms: Option<u64>,
+}
 
 impl Waiting {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.next.is_empty()
     }
 
-    pub(super) fn put(&mut self, edu: PassingEdu) {
+    /// The server has been away for so long that nothing is kept for it in memory.
+    pub(super) fn is_long_away(&self, now_ms: u64) -> bool {
+        self.failing_since_ms.is_some_and(|since| now_ms.saturating_sub(since) >= OUTAGE_MAX_MS)
+    }
+
+    pub(super) fn put(&mut self, edu: PassingEdu, now_ms: u64) {
         let about = edu.about();
-        if self.0.len() < WAITING_MAX || self.0.contains_key(&about) {
-            self.0.insert(about, edu);
+        let is_away = self.failing_since_ms.is_some();
+        if is_away && !edu.outlasts_a_moment() || self.is_long_away(now_ms) {
+            return;
+        }
+        if self.next.len() < WAITING_MAX || self.next.contains_key(&about) {
+            self.next.insert(about, edu);
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.next.clear();
+        self.taken.clear();
     }
 
-    /// At most so many EDUs, as JSON; what is in them waits no longer.
+    /// The server takes what it is sent.
+    pub(super) fn arrived(&mut self) {
+        self.taken.clear();
+        self.failing_since_ms = None;
+    }
+
+    /// The server is away.
+    pub(super) fn failing(&mut self, since_ms: u64, now_ms: u64) {
+        self.failing_since_ms = Some(since_ms);
+        self.put_back();
+        let is_long_away = self.is_long_away(now_ms);
+        self.next.retain(|_, edu| edu.outlasts_a_moment() && !is_long_away);
+    }
+
+    /// What did not arrive is told again, unless there is something newer.
+    fn put_back(&mut self) {
+        for edu in std::mem::take(&mut self.taken) {
+            self.next.entry(edu.about()).or_insert(edu);
+        }
+    }
+
+    /// At most so many EDUs, as JSON, to be sent now.
     pub(super) fn take(&mut self, edus_max: usize) -> Vec<String> {
+        self.put_back();
         let mut edus = Vec::new();
         // Of one user and room one receipt fits into an EDU; others go into the next.
         let mut receipts: Vec<Map<String, Value>> = Vec::new();
         let mut pushes: Vec<Vec<Value>> = Vec::new();
-        while let Some((about, edu)) = self.0.pop_first() {
+        while let Some((about, edu)) = self.next.pop_first() {
             let full = edus.len() + receipts.len() + pushes.len() >= edus_max;
             let fits = match &edu {
                 PassingEdu::Typing { room, user, typing } if !full => {
@@ -99,9 +145,10 @@ impl Waiting {
                 PassingEdu::Presence(push) => put_push(&mut pushes, push, !full),
             };
             if !fits {
-                self.0.insert(about, edu);
+                self.next.insert(about, edu);
                 break;
             }
+            self.taken.push(edu);
         }
         edus.extend(receipts.iter().map(|content| as_edu("m.receipt", content)));
         edus.extend(pushes.iter().map(|push| as_edu("m.presence", &json!({ "push": push }))));
@@ -186,19 +233,39 @@ mod tests {
     #[test]
     fn the_newest_wins() {
         let mut waiting = Waiting::default();
-        waiting.put(typing("@a:x", true));
-        waiting.put(typing("@a:x", false));
+        waiting.put(typing("@a:x", true), 0);
+        waiting.put(typing("@a:x", false), 0);
         let edus = parsed(&waiting.take(100));
         assert!(matches!(&edus[..], [Edu::Typing(content)] if !content.typing));
         assert!(waiting.is_empty());
     }
 
     #[test]
+    fn a_short_outage_costs_no_receipt_and_a_long_one_no_memory() {
+        let mut waiting = Waiting::default();
+        waiting.put(receipt(None, 1), 0);
+        waiting.put(typing("@a:x", true), 0);
+        assert_eq!(waiting.take(100).len(), 2);
+        waiting.failing(0, 0);
+        waiting.put(typing("@b:x", true), 1);
+        waiting.put(receipt(Some("$root"), 2), 1);
+        let edus = parsed(&waiting.take(100));
+        assert!(matches!(&edus[..], [Edu::Receipt(_), Edu::Receipt(_)]), "{edus:?}");
+        waiting.failing(0, OUTAGE_MAX_MS);
+        assert!(waiting.is_empty());
+        waiting.put(receipt(None, 3), OUTAGE_MAX_MS);
+        assert!(waiting.is_empty());
+        waiting.arrived();
+        waiting.put(receipt(None, 3), OUTAGE_MAX_MS);
+        assert_eq!(waiting.take(100).len(), 1);
+    }
+
+    #[test]
     fn receipts_of_threads_go_into_edus_of_their_own() {
         let mut waiting = Waiting::default();
-        waiting.put(receipt(None, 1));
-        waiting.put(receipt(Some("main"), 2));
-        waiting.put(receipt(Some("$root"), 3));
+        waiting.put(receipt(None, 1), 0);
+        waiting.put(receipt(Some("main"), 2), 0);
+        waiting.put(receipt(Some("$root"), 3), 0);
         let edus = parsed(&waiting.take(100));
         let threads: Vec<_> = edus
             .iter()
@@ -215,21 +282,26 @@ mod tests {
     fn what_does_not_fit_waits_for_the_next_transaction() {
         let mut waiting = Waiting::default();
         for n in 0..5 {
-            waiting.put(typing(&format!("@u{n}:x"), true));
+            waiting.put(typing(&format!("@u{n}:x"), true), 0);
         }
-        assert_eq!(waiting.take(3).len(), 3);
-        assert_eq!(waiting.take(3).len(), 2);
+        for sent in [3, 2] {
+            assert_eq!(waiting.take(3).len(), sent);
+            waiting.arrived();
+        }
         for n in 0..60 {
-            waiting.put(PassingEdu::Presence(PresencePush {
+            let push = PassingEdu::Presence(PresencePush {
                 user: OwnedUserId::try_from(format!("@u{n}:x")).expect("an id"),
                 state: PresenceState::Online,
                 status_msg: None,
                 last_active_ago: 0,
                 currently_active: true,
-            }));
+            });
+            waiting.put(push, 0);
         }
-        assert_eq!(parsed(&waiting.take(1)).len(), 1);
-        assert_eq!(parsed(&waiting.take(1)).len(), 1);
+        for _ in 0..2 {
+            assert_eq!(parsed(&waiting.take(1)).len(), 1);
+            waiting.arrived();
+        }
         assert!(waiting.is_empty());
     }
 }

@@ -5,8 +5,10 @@ use ruma::RoomId;
 use super::rows::{Owed, OwedEvent};
 
 /// Events of one room that are kept for a server. When there are more only the newest is kept: the
-/// server asks for those before it.
-pub(super) const EVENTS_KEPT_MAX: usize = 100;
+/// server asks for those before it, which costs both sides much more than to be sent them.
+pub(super) const EVENTS_KEPT_MAX: usize = 2_000;
+/// The same for a server that has been away for minutes: the row is written again for each event.
+pub(super) const EVENTS_KEPT_AWAY_MAX: usize = 100;
 /// Events of one transaction (spec: "Transactions").
 pub(super) const PDUS_MAX: usize = 50;
 /// EDUs of one transaction (spec).
@@ -19,14 +21,14 @@ impl Owed {
         Self { room_id: room.to_owned(), events: Vec::new() }
     }
 
-    /// Owe an event, too. Doing it again changes nothing.
-    pub(super) fn add(&mut self, event: OwedEvent) {
+    /// Owe an event, too. Doing it again changes nothing. `most`: events that are kept.
+    pub(super) fn add(&mut self, event: OwedEvent, most: usize) {
         if self.events.iter().any(|known| known.no == event.no) {
             return;
         }
         let at = self.events.partition_point(|known| known.place < event.place);
         self.events.insert(at, event);
-        if self.events.len() > EVENTS_KEPT_MAX {
+        if self.events.len() > most {
             self.events.drain(..self.events.len() - 1);
         }
     }
@@ -86,7 +88,7 @@ mod tests {
 
     fn owed(room: &RoomId, events: impl IntoIterator<Item = u32>) -> Owed {
         let mut owed = Owed::of(room);
-        events.into_iter().for_each(|pos| owed.add(event(pos)));
+        events.into_iter().for_each(|pos| owed.add(event(pos), EVENTS_KEPT_AWAY_MAX));
         owed
     }
 
@@ -98,8 +100,8 @@ mod tests {
 
     #[test]
     fn too_many_events_become_the_newest() {
-        let owed = owed(room_id!("!a:x"), 0..=EVENTS_KEPT_MAX as u32);
-        assert_eq!(owed.events, [event(EVENTS_KEPT_MAX as u32)]);
+        let owed = owed(room_id!("!a:x"), 0..=EVENTS_KEPT_AWAY_MAX as u32);
+        assert_eq!(owed.events, [event(EVENTS_KEPT_AWAY_MAX as u32)]);
     }
 
     #[test]
@@ -117,7 +119,7 @@ mod tests {
         let mut rooms = [owed(room_id!("!a:x"), [1, 4, 5]), owed(room_id!("!b:x"), [2, 3])];
         let next = next_events(&rooms, true);
         assert_eq!(next, [(1, event(3)), (0, event(5))]);
-        rooms[0].add(event(9));
+        rooms[0].add(event(9), EVENTS_KEPT_MAX);
         rooms[0].remove(&[event(5)], true);
         assert_eq!(rooms[0].events, [event(9)], "what came meanwhile is still owed");
         rooms[1].remove(&[event(2)], false);

@@ -17,33 +17,33 @@ use ruma::{
 };
 use serde_json::{Value, json, value::RawValue};
 
-const SERVER: &str = "a.example";
-const OTHER: &str = "b.example";
+pub const SERVER: &str = "a.example";
+pub const OTHER: &str = "b.example";
 
 fn versions() -> Vec<RoomVersionId> {
-    ["6", "7", "8", "9", "10", "11", "12"].map(version_of).to_vec()
+    (2..=12).map(|version: u8| version_of(&version.to_string())).collect()
 }
 
-fn version_of(name: &str) -> RoomVersionId {
+pub fn version_of(name: &str) -> RoomVersionId {
     RoomVersionId::try_from(name).expect("a room version")
 }
 
-fn rules(version: &RoomVersionId) -> RoomVersionRules {
+pub fn rules(version: &RoomVersionId) -> RoomVersionRules {
     version.rules().expect("a known version")
 }
 
-fn server(name: &str) -> &ServerName {
+pub fn server(name: &str) -> &ServerName {
     <&ServerName>::try_from(name).expect("a server name")
 }
 
 /// A key made from a fixed seed, in its PKCS#8 coat.
-fn key_pair(seed: u8) -> Ed25519KeyPair {
+pub fn key_pair(seed: u8) -> Ed25519KeyPair {
     let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
     der.extend([seed; 32]);
     Ed25519KeyPair::from_der(&der, "1".to_owned()).expect("a key")
 }
 
-fn keys() -> PublicKeyMap {
+pub fn keys() -> PublicKeyMap {
     [(SERVER, 1), (OTHER, 2)]
         .map(|(name, seed)| {
             let key = Base64::new(key_pair(seed).public_key().to_vec());
@@ -52,11 +52,11 @@ fn keys() -> PublicKeyMap {
         .into()
 }
 
-fn raw(value: &Value) -> Box<RawValue> {
+pub fn raw(value: &Value) -> Box<RawValue> {
     RawValue::from_string(value.to_string()).expect("JSON")
 }
 
-fn draft(room_id: Option<&OwnedRoomId>, kind: &str, content: &Value) -> Draft {
+pub fn draft(room_id: Option<&OwnedRoomId>, kind: &str, content: &Value) -> Draft {
     Draft::new(
         room_id.cloned(),
         OwnedUserId::try_from(format!("@alice:{SERVER}")).expect("a user id"),
@@ -66,29 +66,29 @@ fn draft(room_id: Option<&OwnedRoomId>, kind: &str, content: &Value) -> Draft {
     )
 }
 
-fn room() -> OwnedRoomId {
+pub fn room() -> OwnedRoomId {
     OwnedRoomId::try_from(format!("!room:{SERVER}")).expect("a room id")
 }
 
-fn id(number: u8) -> OwnedEventId {
+pub fn id(number: u8) -> OwnedEventId {
     OwnedEventId::try_from(format!("${number:043}")).expect("an event id")
 }
 
-fn sealed(draft: &Draft, parents: &Parents, rules: &RoomVersionRules) -> Result<Pdu, Refusal> {
+pub fn sealed(draft: &Draft, parents: &Parents, rules: &RoomVersionRules) -> Result<Pdu, Refusal> {
     seal(draft, parents, server(SERVER), &key_pair(1), rules)
 }
 
-fn parents() -> Parents {
+pub fn parents() -> Parents {
     Parents { prev_events: vec![id(1)], auth_events: vec![id(2), id(3)], depth: 5 }
 }
 
-fn message(text: &str, rules: &RoomVersionRules) -> Pdu {
+pub fn message(text: &str, rules: &RoomVersionRules) -> Pdu {
     let draft = draft(Some(&room()), "m.room.message", &json!({ "body": text }));
     sealed(&draft, &parents(), rules).expect("a message")
 }
 
 /// The event with something changed after it was signed.
-fn changed(pdu: &Pdu, change: impl FnOnce(&mut Value)) -> Box<RawValue> {
+pub fn changed(pdu: &Pdu, change: impl FnOnce(&mut Value)) -> Box<RawValue> {
     let mut event: Value = serde_json::from_str(pdu.json()).expect("JSON");
     change(&mut event);
     raw(&event)
@@ -99,7 +99,9 @@ fn what_is_sealed_here_is_admitted_there_in_every_version() {
     for version in versions() {
         let rules = rules(&version);
         let pdu = message("hello", &rules);
-        assert!(pdu.event_id().as_str().len() == 44, "$ and 32 bytes of base64");
+        if pdu.event_id().server_name().is_none() {
+            assert_eq!(pdu.event_id().as_str().len(), 44, "$ and 32 bytes of base64");
+        }
         let admitted = admit(&pdu.to_raw(), &rules, &keys()).expect("valid");
         assert_eq!(admitted, pdu);
         assert_eq!(pdu.depth(), 5);

@@ -8,5 +8,6 @@ mod events;
 mod large;
 mod merge;
 mod naive;
+mod old_versions;
 mod tree;
 mod world;

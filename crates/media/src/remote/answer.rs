@@ -18,6 +18,12 @@ use crate::{
 /// Redirects that are followed from where another server said its file lies.
 const HOPS_MAX: usize = 3;
 
+/// Whether an answer says that it is what the specification wants here.
+pub(super) fn is_in_parts(answer: &Arriving) -> bool {
+    let kind = text(&answer.headers, header::CONTENT_TYPE).unwrap_or_default();
+    kind.trim_start().get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/"))
+}
+
 impl Media {
     /// `multipart/mixed`: an object that says nothing yet, then the file or where it lies.
     pub(super) async fn take_parts(&self, mut answer: Arriving) -> Result<Content, MediaError> {

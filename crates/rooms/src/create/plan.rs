@@ -182,15 +182,18 @@ pub(crate) fn default_levels(
 
 /// The events of the preset, as far as the request does not set them itself.
 fn preset(request: &CreateRoom) -> Result<Vec<Planned>, RoomsError> {
-    let (join_rule, guest_access) = match request.preset() {
-        Preset::Private | Preset::TrustedPrivate => ("invite", "can_join"),
-        Preset::Public => ("public", "forbidden"),
+    let (join_rule, guests) = match request.preset() {
+        Preset::Private | Preset::TrustedPrivate => ("invite", true),
+        Preset::Public => ("public", false),
     };
-    let events = [
+    let mut events = vec![
         (StateEventType::RoomJoinRules, json!({ "join_rule": join_rule })),
         (StateEventType::RoomHistoryVisibility, json!({ "history_visibility": "shared" })),
-        (StateEventType::RoomGuestAccess, json!({ "guest_access": guest_access })),
     ];
+    // Where nothing is said they are forbidden (spec: client-server API, "Guest Access").
+    if guests {
+        events.push((StateEventType::RoomGuestAccess, json!({ "guest_access": "can_join" })));
+    }
     events
         .into_iter()
         .filter(|(kind, _)| {

@@ -11,7 +11,7 @@ use ruma::{
     room_version_rules::RoomVersionRules,
 };
 
-use crate::{Rooms, RoomsError, append::Appending, remote_append::Way};
+use crate::{Rooms, RoomsError, append::Appending, outliers::is_create, remote_append::Way};
 
 /// Events that are asked for one by one; more are asked for as a whole.
 const SINGLE_EVENTS_MAX: usize = 50;
@@ -22,23 +22,31 @@ const STATE_EVENTS_MAX: usize = 300_000;
 
 impl Rooms {
     /// Store an event and the state before it, as the other server says it was. It is not shown,
-    /// but what comes after it can be judged.
+    /// but what comes after it can be judged. Whether the other server answered: if it did, it is of
+    /// no use to ask it once more.
     pub(crate) async fn fill_gap(
         &self,
         origin: &ServerName,
         room: &RoomId,
         rules: &RoomVersionRules,
         id: &EventId,
-    ) -> Result<(), RoomsError> {
-        let event = self.single_events(origin, room, rules, vec![id.to_owned()]).await;
+    ) -> Result<bool, RoomsError> {
+        let mut answers = true;
+        let asked = vec![id.to_owned()];
+        let event = self.single_events(origin, room, rules, asked, &mut answers).await;
         let Some(event) = event.into_iter().find(|event| event.event_id() == id) else {
-            return Ok(());
+            return Ok(answers);
         };
-        if let Some(root) = self.told_state_before(origin, room, rules, id).await? {
+        // Before the beginning there is nothing: nobody has to be asked.
+        let told = match is_create(&event) {
+            true => Some(StateRoot::EMPTY),
+            false => self.told_state(origin, room, rules, id, &mut answers).await?,
+        };
+        if let Some(root) = told {
             let standing = self.take_event(room, &event, Way::Aside(root), None).await?;
             tracing::debug!(event = %id, ?standing, "a gap");
         }
-        Ok(())
+        Ok(answers)
     }
 
     /// The state before an event, as the other server says it was; stored. `None` if it cannot be
@@ -50,6 +58,17 @@ impl Rooms {
         rules: &RoomVersionRules,
         id: &EventId,
     ) -> Result<Option<StateRoot>, RoomsError> {
+        self.told_state(origin, room, rules, id, &mut true).await
+    }
+
+    async fn told_state(
+        &self,
+        origin: &ServerName,
+        room: &RoomId,
+        rules: &RoomVersionRules,
+        id: &EventId,
+        answers: &mut bool,
+    ) -> Result<Option<StateRoot>, RoomsError> {
         let request = get_room_state_ids::v1::Request::new(id.to_owned(), room.to_owned());
         let call = self.federation().call_within(origin, request, CallLimits::LARGE);
         let told = match call.await {
@@ -57,6 +76,7 @@ impl Rooms {
             Ok(_) => return Ok(None),
             Err(error) => {
                 tracing::debug!(%origin, %room, %error, "the state at an event cannot be had");
+                *answers &= error.is_final();
                 return Ok(None);
             }
         };
@@ -64,9 +84,9 @@ impl Rooms {
             told.pdu_ids.iter().chain(&told.auth_chain_ids).cloned().collect();
         let absent = self.not_stored(room, all.into_iter().collect()).await?;
         let fetched = if absent.len() <= SINGLE_EVENTS_MAX {
-            self.single_events(origin, room, rules, absent).await
+            self.single_events(origin, room, rules, absent, answers).await
         } else {
-            self.whole_state(origin, room, rules, id).await
+            self.whole_state(origin, room, rules, id, answers).await
         };
         self.store_outliers(room, &fetched).await?;
         match self.store_told_state(room, &told.pdu_ids).await {
@@ -97,14 +117,19 @@ impl Rooms {
         room: &RoomId,
         rules: &RoomVersionRules,
         ids: Vec<OwnedEventId>,
+        answers: &mut bool,
     ) -> Vec<Pdu> {
         let mut raw = Vec::new();
         for some in ids.chunks(AT_ONCE) {
             let calls = some
                 .iter()
                 .map(|id| self.federation().call(origin, get_event::v1::Request::new(id.clone())));
-            let answers = together(calls).await.into_iter().filter_map(Result::ok);
-            raw.extend(answers.map(|answer| answer.pdu));
+            for told in together(calls).await {
+                match told {
+                    Ok(told) => raw.push(told.pdu),
+                    Err(error) => *answers &= error.is_final(),
+                }
+            }
         }
         self.look_for_strangers(origin, room, &raw).await;
         let wanted: BTreeSet<OwnedEventId> = ids.into_iter().collect();
@@ -120,10 +145,17 @@ impl Rooms {
         room: &RoomId,
         rules: &RoomVersionRules,
         id: &EventId,
+        answers: &mut bool,
     ) -> Vec<Pdu> {
         let request = get_room_state::v1::Request::new(id.to_owned(), room.to_owned());
         let call = self.federation().call_within(origin, request, CallLimits::LARGE);
-        let Ok(answer) = call.await else { return Vec::new() };
+        let answer = match call.await {
+            Ok(answer) => answer,
+            Err(error) => {
+                *answers &= error.is_final();
+                return Vec::new();
+            }
+        };
         self.look_for_strangers(origin, room, &answer.pdus).await;
         let raw = answer.pdus.into_iter().chain(answer.auth_chain).take(STATE_EVENTS_MAX);
         self.check_events(room, raw.collect(), rules).await.good

@@ -7,8 +7,10 @@ use blaupause_graph::{Pdu, order};
 use ruma::{OwnedEventId, OwnedServerName, RoomId, room_version_rules::RoomVersionRules};
 use serde_json::value::RawValue;
 
+use super::ends::pause_between;
 use crate::{
     Rooms, RoomsError,
+    gather::Gathered,
     remote_append::{InboxKey, Standing, Way},
     rows::{InboxRoomRow, InboxRow, Waiting},
 };
@@ -77,13 +79,23 @@ impl Rooms {
             };
             tries += 1;
             match pause {
-                Ok(keys) if tries >= TRIES_MAX => {
-                    tracing::info!(%room, events = keys.len(), "events are given up: what they name cannot be had");
-                    if self.give_up(room, &keys).await.is_ok() {
+                Ok(keys) if tries >= TRIES_MAX => match self.give_up_most(room, &keys).await {
+                    Ok(true) => {
                         tries = 0;
                         continue;
                     }
-                }
+                    Ok(false) => {
+                        let news = self.inbox().news(room);
+                        tokio::select! {
+                            () = stop.cancelled() => return,
+                            () = pause_between(tries, &news) => {}
+                        }
+                        continue;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%room, %error, "events cannot be given up now");
+                    }
+                },
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(%room, %error, "events of other servers cannot be judged now");
@@ -111,7 +123,7 @@ impl Rooms {
         }
     }
 
-    async fn give_up(&self, room: &RoomId, keys: &[InboxKey]) -> Result<(), DataError> {
+    pub(super) async fn give_up(&self, room: &RoomId, keys: &[InboxKey]) -> Result<(), DataError> {
         self.forget_inbox(room, keys).await?;
         self.inbox().done(room, keys.len());
         Ok(())
@@ -221,6 +233,15 @@ impl Rooms {
         rules: &RoomVersionRules,
         turns: &[Turn],
     ) -> Result<Judged, RoomsError> {
+        let old = self.depth_of_gaps(room).await?;
+        let turns = match turns.iter().position(|turn| turn.pdu.depth() < old) {
+            None => turns,
+            Some(0) => {
+                Box::pin(self.look_behind(room, &turns[0].pdu)).await?;
+                &turns[..1]
+            }
+            Some(news) => &turns[..news],
+        };
         let events: Vec<_> = turns.iter().map(|turn| (turn.key, &turn.pdu)).collect();
         let standings = self.take_events(room, &events).await?;
         let is_missing = |standing: &&Standing| matches!(standing, Standing::Missing(_));
@@ -234,8 +255,14 @@ impl Rooms {
             return Ok(Judged { placed, waits: false });
         }
         let Turn { key, origin, pdu } = turn;
-        if !Box::pin(self.gather(origin, room, rules, pdu, missing)).await? {
-            return Ok(Judged { placed: 0, waits: true });
+        match Box::pin(self.gather(origin, room, rules, pdu, missing)).await? {
+            Gathered::All => {}
+            Gathered::Later => return Ok(Judged { placed: 0, waits: true }),
+            Gathered::Never => {
+                tracing::info!(%room, event = %pdu.event_id(), "an event is given up: what it names cannot be had");
+                self.forget_inbox(room, &[*key]).await?;
+                return Ok(Judged { placed: 1, waits: false });
+            }
         }
         let standing = self.take_event(room, pdu, Way::Live, Some(*key)).await?;
         let waits = matches!(standing, Standing::Missing(_));

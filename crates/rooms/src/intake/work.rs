@@ -1,6 +1,9 @@
 //! Which rooms have events that wait, in memory.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, RoomId};
@@ -28,6 +31,8 @@ struct Room {
     waiting: usize,
     /// Queued, or a task is at it.
     is_busy: bool,
+    /// Wakes who is at it and waits.
+    news: Arc<Notify>,
 }
 
 impl Inbox {
@@ -54,7 +59,15 @@ impl Inbox {
             known.is_busy = true;
             work.queue.push_back(room.to_owned());
             self.news.notify_one();
+        } else {
+            known.news.notify_one();
         }
+    }
+
+    /// Tells when further events of a room come.
+    pub(super) fn news(&self, room: &RoomId) -> Arc<Notify> {
+        let mut work = self.rooms.lock();
+        Arc::clone(&work.rooms.entry(room.to_owned()).or_default().news)
     }
 
     /// The next room with work; whoever takes it does it.

@@ -47,6 +47,38 @@ impl Appending<'_> {
         self.set_state(before, &changes).await
     }
 
+    /// Whether an event is allowed where it and the state before it do not agree about somebody:
+    /// both may be wrong while most members are not known, so it is asked what they make up
+    /// together. Nothing of that remains. Otherwise whoever was removed wrongly could not even go.
+    pub(crate) async fn is_allowed_by_claims(
+        &mut self,
+        pdu: &Pdu,
+        kin: &Kin,
+        needed: &[StateName],
+        before: StateRoot,
+    ) -> Result<bool, RoomsError> {
+        if !self.is_partial() {
+            return Ok(false);
+        }
+        let members: Vec<StateName> = needed
+            .iter()
+            .filter(|(kind, _)| *kind == StateEventType::RoomMember)
+            .cloned()
+            .collect();
+        let said = claimed(&members, &kin.auth);
+        let said: Vec<_> = said.into_iter().map(|(name, no)| (self.key_of(&name), no)).collect();
+        let keys: Vec<StateKeyNo> = said.iter().map(|(key, _)| *key).collect();
+        let here = self.state_get(before, &keys).await?;
+        let other = said.iter().zip(here).filter(|((_, no), here)| *here != Some(*no));
+        let changes: Vec<_> = other.map(|((key, no), _)| (*key, Some(*no))).collect();
+        if changes.is_empty() {
+            return Ok(false);
+        }
+        let claims = self.set_state(before, &changes).await?;
+        let both = self.merged(&[before, claims]).await?;
+        Ok(self.judge_at(pdu, needed, both).await?.is_none())
+    }
+
     /// The number of a state key that was looked up.
     pub(super) fn key_of(&mut self, name: &StateName) -> StateKeyNo {
         let known = self.view().known(name).cloned().unwrap_or_default();

@@ -92,6 +92,8 @@ impl Rooms {
         match Box::pin(batch.judge_all_again(told)).await {
             Ok(true) => {
                 let write = batch.finish();
+                // It holds events that were rejected when they were read, and are not any more.
+                lane.forget_after();
                 lane.commit(self.data(), write).await?;
                 tracing::info!(%room, "the state of a room is known now");
                 Ok(true)

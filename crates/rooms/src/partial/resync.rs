@@ -116,6 +116,7 @@ impl Rooms {
                 None
             };
             if (told.is_some() || !was_here) && self.make_whole(room, told).await? {
+                Box::pin(self.close_gaps_quietly(room)).await;
                 return Ok(true);
             }
             tracing::debug!(%room, %server, "a server does not tell who is in a room");

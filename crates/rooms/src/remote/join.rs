@@ -93,7 +93,7 @@ impl Rooms {
         let mut request = Request::new(wish.room.clone(), id, prepared.pdu.to_raw());
         request.omit_members = self.settings().faster_joins;
         let answer = self.federation().call_within(server, request, CallLimits::LARGE).await?;
-        self.federation().handed_over(prepared.pdu.event_id(), server);
+        self.federation().handed_over(prepared.pdu.event_id());
         let taken = self.take_in(server, wish, prepared, answer.room_state).await;
         if let Err(error) = &taken {
             // There, we are in the room now; here, we are not and will not be.

@@ -1,9 +1,9 @@
 //! The template of an event that another server gives us to sign: nothing of it is believed but
 //! where in the room the event belongs (CVE-2026-24471).
 
-use blaupause_graph::{Draft, Parents, order};
+use blaupause_graph::{Draft, NamedEvents, Parents, order};
 use ruma::{
-    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
+    MilliSecondsSinceUnixEpoch, OwnedRoomId, OwnedUserId, RoomId, UserId,
     events::TimelineEventType,
 };
 use serde::Deserialize;
@@ -32,8 +32,8 @@ struct Template {
     sender: OwnedUserId,
     state_key: String,
     content: Content,
-    prev_events: Vec<OwnedEventId>,
-    auth_events: Vec<OwnedEventId>,
+    prev_events: NamedEvents,
+    auth_events: NamedEvents,
     depth: u64,
 }
 
@@ -62,9 +62,9 @@ pub(super) fn rebuild(
     if !is_ours {
         return Err("the template is for something else");
     }
-    if template.prev_events.is_empty()
-        || template.prev_events.len() > PREV_EVENTS_MAX
-        || template.auth_events.len() > AUTH_EVENTS_MAX
+    if template.prev_events.ids.is_empty()
+        || template.prev_events.ids.len() > PREV_EVENTS_MAX
+        || template.auth_events.ids.len() > AUTH_EVENTS_MAX
         || template.depth > order::DEPTH_MAX
     {
         return Err("the template names no place in the room");
@@ -84,8 +84,8 @@ pub(super) fn rebuild(
         wanted.now,
     );
     let parents = Parents {
-        prev_events: template.prev_events,
-        auth_events: template.auth_events,
+        prev_events: template.prev_events.ids,
+        auth_events: template.auth_events.ids,
         depth: template.depth,
     };
     Ok((draft.state_key(wanted.user.as_str()), parents))

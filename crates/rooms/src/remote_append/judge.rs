@@ -36,6 +36,7 @@ impl Appending<'_> {
         let is_partial = self.is_partial();
         if (is_partial || before != self.head.state)
             && let Some(why) = self.judge_at(pdu, &needed, before).await?
+            && !self.is_allowed_by_claims(pdu, kin, &needed, before).await?
         {
             return Ok(Verdict::Rejected(why));
         }

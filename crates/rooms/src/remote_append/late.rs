@@ -47,7 +47,7 @@ impl Appending<'_> {
         Ok(())
     }
 
-    fn wait_for(&mut self, target: &str, no: EventNo) {
+    pub(crate) fn wait_for(&mut self, target: &str, no: EventNo) {
         let hash = self.rooms.data().parts().hash16(target);
         self.together.note_awaited(target);
         self.write.put::<LateRow>(self.part(), &(hash, no), &());

@@ -96,7 +96,7 @@ impl PartialEq for Deepest {
 impl Eq for Deepest {}
 
 /// An event's depth; 0 if it says none.
-pub(super) fn depth_of(event: &Event) -> u64 {
+pub(crate) fn depth_of(event: &Event) -> u64 {
     #[derive(Deserialize)]
     struct Depth {
         depth: u64,

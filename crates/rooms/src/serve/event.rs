@@ -20,12 +20,14 @@ impl Rooms {
         let home = self.data().parts().event(id);
         let room = self.data().get::<EventRoomRow>(home, &id.to_owned()).await?;
         let room = room.ok_or(RoomsError::EventUnknown)?.value;
-        let access = match self.server_access(server, &room).await {
+        let id = id.to_owned();
+        let access = self.server_access_before(server, &room, std::slice::from_ref(&id)).await;
+        let access = match access {
             Ok(access) => access,
             Err(RoomsError::RoomUnknown) => return Err(RoomsError::EventUnknown),
             Err(error) => return Err(error),
         };
-        let event = access.known_event(&id.to_owned()).await?;
+        let event = access.known_event(&id).await?;
         access.shown(vec![event]).await?.pop().ok_or(RoomsError::EventUnknown)
     }
 }

@@ -50,7 +50,7 @@ impl ServerAccess {
             return true;
         }
         let before = sights.get(&event.stored.state_before);
-        // The server is in the room now, so that it was joined later than any event.
+        // The server is in the room, or was behind this event: it was joined later.
         before.is_some_and(|before| visible(before, None, true))
     }
 
@@ -93,7 +93,7 @@ impl ServerAccess {
     }
 
     /// The best membership that anybody of the server had at each state.
-    async fn memberships_at(
+    pub(super) async fn memberships_at(
         &self,
         roots: &[StateRoot],
     ) -> Result<HashMap<StateRoot, MembershipState>, RoomsError> {

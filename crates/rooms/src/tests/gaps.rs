@@ -106,3 +106,32 @@ async fn a_peer_that_is_away_is_waited_for() {
     two.b.deliver(&two.a, vec![pdu]).await;
     assert!(two.a.timeline(&two.room).await.len() >= timeline.len());
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_shows_nothing_is_not_waited_for_and_the_event_is_taken_when_it_comes_again() {
+    let two = Two::new(RoomVersionId::V11).await;
+    let said = said(&two, 2).await;
+    for path in ["get_missing_events", "state", "event"] {
+        two.network.deny(path);
+    }
+    let began = tokio::time::Instant::now();
+    let pdu = two.b.pdu(&two.room, &said[1]).await;
+    two.b.deliver(&two.a, vec![pdu]).await;
+    assert!(began.elapsed().is_zero(), "what is refused is refused the next time, too");
+    for event in &said {
+        let pdu = two.b.pdu(&two.room, event).await;
+        two.b.deliver(&two.a, vec![pdu]).await;
+        assert_eq!(two.a.timeline(&two.room).await.last(), Some(event));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_given_all_is_not_asked_for_more() {
+    let two = Two::new(RoomVersionId::V11).await;
+    let said = said(&two, 3).await;
+    two.b.pass_on(&two.a, &two.room, &said[2]).await;
+    assert_eq!(two.a.timeline(&two.room).await.last(), Some(&said[2]));
+    let asked = two.network.asked();
+    let missing = asked.iter().filter(|path| path.contains("get_missing_events"));
+    assert_eq!(missing.count(), 1, "{asked:?}");
+}

@@ -4,7 +4,20 @@ use ruma::RoomVersionId;
 use serde_json::json;
 
 use super::world::{Forged, Two};
+use crate::{Redact, RoomsError};
 use blaupause_data::rows::RelationRow;
+
+fn template(two: &Two) -> Redact {
+    Redact {
+        room: two.room.clone(),
+        sender: two.alice.clone(),
+        event: ruma::owned_event_id!("$x"),
+        reason: None,
+        transaction: None,
+        timestamp: None,
+        own_only: false,
+    }
+}
 
 fn reply(to: &ruma::OwnedEventId) -> serde_json::Value {
     let relates = json!({ "rel_type": "m.thread", "event_id": to });
@@ -41,6 +54,25 @@ async fn a_redaction_takes_the_content_whichever_comes_first() {
     let event = two.a.stored(&two.room, &id).await.expect("stored");
     assert!(event.place.is_some() && event.stored.redacted_by.is_some());
     assert!(!event.stored.pdu.contains("oops"), "never stored with its content");
+}
+
+#[tokio::test]
+async fn who_may_redact_everything_redacts_what_is_not_here_yet() {
+    let two = Two::new(RoomVersionId::V11).await;
+    let said = two.b.say(&two.bob, &two.room, "oops").await;
+    let by_alice = Redact { event: said.clone(), ..template(&two) };
+    let by_alice = two.a.rooms.redact(by_alice).await.expect("the creator may");
+    let pdu = two.b.pdu(&two.room, &said).await;
+    two.b.deliver(&two.a, vec![pdu]).await;
+    let event = two.a.stored(&two.room, &said).await.expect("stored");
+    assert!(event.stored.redacted_by.is_some() && !event.stored.pdu.contains("oops"));
+    two.a.pass_on(&two.b, &two.room, &by_alice).await;
+    let event = two.b.stored(&two.room, &said).await.expect("stored");
+    assert!(event.stored.redacted_by.is_some(), "there, too");
+    // Who may redact only what is their own cannot say that it is.
+    let said = two.a.say(&two.alice, &two.room, "mine").await;
+    let by_bob = Redact { event: said, sender: two.bob.clone(), ..template(&two) };
+    assert!(matches!(two.b.rooms.redact(by_bob).await, Err(RoomsError::EventUnknown)));
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ struct Inner {
     cut: HashSet<OwnedServerName>,
     /// Requests that a server does not answer, by a part of their path.
     refused: Vec<String>,
+    /// Requests that a server answers with 404.
+    denied: Vec<String>,
     asked: Vec<String>,
 }
 
@@ -51,6 +53,10 @@ impl Network {
         self.0.lock().refused.push(path.to_owned());
     }
 
+    pub(super) fn deny(&self, path: &str) {
+        self.0.lock().denied.push(path.to_owned());
+    }
+
     /// Paths that were asked for, keys apart.
     pub(super) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().asked)
@@ -66,7 +72,7 @@ impl Wire for End {
     ) -> Exchange<'a> {
         Box::pin(async move {
             let path = request.uri().to_string();
-            let rooms = {
+            let (rooms, is_denied) = {
                 let mut inner = self.network.0.lock();
                 if !path.starts_with("/_matrix/key") {
                     inner.asked.push(path.clone());
@@ -75,13 +81,18 @@ impl Wire for End {
                 if is_cut || inner.refused.iter().any(|part| path.contains(part)) {
                     return Err(WireError::Unreachable("cut".to_owned()));
                 }
-                inner.servers.get(to).cloned()
+                let is_denied = inner.denied.iter().any(|part| path.contains(part));
+                (inner.servers.get(to).cloned(), is_denied)
             };
             let Some(rooms) = rooms else {
                 return Err(WireError::Unreachable("nobody there".to_owned()));
             };
             let body = request.into_body();
-            let (status, answer) = match Box::pin(answer(&rooms, &self.from, &path, &body)).await {
+            let answer = match is_denied {
+                true => Err(RoomsError::EventUnknown),
+                false => Box::pin(answer(&rooms, &self.from, &path, &body)).await,
+            };
+            let (status, answer) = match answer {
                 Ok(answer) => (200, answer),
                 Err(error) => (404, json!({ "errcode": "M_UNKNOWN", "error": error.to_string() })),
             };

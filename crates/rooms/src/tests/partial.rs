@@ -96,6 +96,15 @@ impl Joined {
         assert!(left.rows.is_empty());
     }
 
+    /// With which somebody came who has left since.
+    async fn first_join(&self, user: &UserId) -> OwnedEventId {
+        let (a, room) = (&self.a, &self.room);
+        let left = a.stored(room, &member_event(a, room, user).await).await.expect("stored");
+        let join = left.stored.replaces.expect("a join");
+        let join = a.data.event(a.data.parts().room(room), join).await.expect("reads");
+        join.expect("a join").stored.event_id.clone()
+    }
+
     /// Auth events for somebody, by a member event that may be long past.
     async fn auth(&self, members: &[OwnedEventId]) -> Vec<OwnedEventId> {
         let state = self.a.state(&self.room).await;
@@ -140,11 +149,7 @@ async fn what_was_let_in_wrongly_is_taken_back() {
     })
     .await;
     let Joined { a, b, carol, room, .. } = &joined;
-    let left = a.stored(room, &member_event(a, room, carol).await).await.expect("stored");
-    let part = a.data.parts().room(room);
-    let join = left.stored.replaces.expect("a join");
-    let join = a.data.event(part, join).await.expect("reads").expect("a join");
-    let auth = joined.auth(std::slice::from_ref(&join.stored.event_id)).await;
+    let auth = joined.auth(&[joined.first_join(carol).await]).await;
     let mut forged = Forged::state(carol, "m.room.topic", "", json!({ "topic": "mine" }));
     forged.auth = Some(auth);
     let bad = a.forge(a, room, forged).await;
@@ -172,13 +177,9 @@ async fn what_was_refused_wrongly_comes_in() {
     let Joined { a, b, carol, room, .. } = &joined;
     let elsie = a.user("elsie");
     let elsie_in = member_event(a, room, &elsie).await;
-    let left = a.stored(room, &member_event(a, room, carol).await).await.expect("stored");
-    let part = a.data.parts().room(room);
-    let carol_in = left.stored.replaces.expect("a join");
-    let carol_in = a.data.event(part, carol_in).await.expect("reads").expect("a join");
     let gone = json!({ "membership": "leave" });
     let mut kick = Forged::state(carol, "m.room.member", elsie.as_str(), gone);
-    let carol_in = carol_in.stored.event_id.clone();
+    let carol_in = joined.first_join(carol).await;
     kick.auth = Some(joined.auth(&[carol_in, elsie_in.clone()]).await);
     let kick = a.forge(a, room, kick).await;
     let after = [kick.event_id().to_owned()];
@@ -197,6 +198,78 @@ async fn what_was_refused_wrongly_comes_in() {
     joined.is_whole().await;
     assert!(!b.timeline(room).await.contains(&after[0]));
     assert_eq!(b.timeline(room).await.last(), Some(&id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_what_was_refused_wrongly_others_can_rest() {
+    let joined = Joined::after(|a, room, carol| async move {
+        change(&a, &a.user("elsie"), &room, MembershipAction::Join).await;
+        change(&a, &a.user("dora"), &room, MembershipAction::Join).await;
+        change(&a, &carol, &room, MembershipAction::Leave).await;
+    })
+    .await;
+    let Joined { a, b, carol, room, .. } = &joined;
+    let (elsie, dora) = (a.user("elsie"), a.user("dora"));
+    let (elsie_in, dora_in) =
+        (member_event(a, room, &elsie).await, member_event(a, room, &dora).await);
+    let gone = json!({ "membership": "leave" });
+    let mut kick = Forged::state(carol, "m.room.member", elsie.as_str(), gone.clone());
+    kick.auth = Some(joined.auth(&[joined.first_join(carol).await, elsie_in.clone()]).await);
+    let kick = a.forge(a, room, kick).await;
+    let after = [kick.event_id().to_owned()];
+    let mut right = Forged::state(&elsie, "m.room.member", dora.as_str(), gone);
+    right.auth = Some(joined.auth(&[elsie_in, dora_in]).await);
+    right.after = Some(&after);
+    let right = a.forge(a, room, right).await;
+    let both = vec![kick.to_raw(), right.to_raw()];
+    b.deliver(a, both.clone()).await;
+    a.deliver(b, both).await;
+    assert!(!b.timeline(room).await.contains(&right.event_id().to_owned()));
+    b.rooms.resync().await;
+    joined.is_whole().await;
+    change(a, &dora, room, MembershipAction::Join).await;
+    let back = member_event(a, room, &dora).await;
+    a.pass_on(b, room, &back).await;
+    assert_eq!(b.timeline(room).await.last(), Some(&back));
+    assert_eq!(b.state(room).await, a.state(room).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_removed_wrongly_can_leave_and_who_was_banned_cannot_come_back() {
+    let joined = Joined::after(|a, room, carol| async move {
+        change(&a, &a.user("elsie"), &room, MembershipAction::Join).await;
+        change(&a, &carol, &room, MembershipAction::Leave).await;
+    })
+    .await;
+    let Joined { a, b, carol, room, .. } = &joined;
+    let elsie = a.user("elsie");
+    let elsie_in = member_event(a, room, &elsie).await;
+    let carol_in = joined.first_join(carol).await;
+    let gone = json!({ "membership": "leave" });
+    // It does not name the membership that it ends: together with that it does not count.
+    let mut kick = Forged::state(carol, "m.room.member", elsie.as_str(), gone.clone());
+    kick.auth = Some(joined.auth(std::slice::from_ref(&carol_in)).await);
+    let kick = a.forge(a, room, kick).await;
+    let after = [kick.event_id().to_owned()];
+    let mut leave = Forged::state(&elsie, "m.room.member", elsie.as_str(), gone);
+    leave.auth = Some(joined.auth(std::slice::from_ref(&elsie_in)).await);
+    leave.after = Some(&after);
+    let leave = a.forge(a, room, leave).await;
+    let both = vec![kick.to_raw(), leave.to_raw()];
+    b.deliver(a, both.clone()).await;
+    a.deliver(b, both).await;
+    assert_eq!(b.timeline(room).await.last(), Some(&leave.event_id().to_owned()));
+    let ban = json!({ "membership": "ban" });
+    let ban = a.set(&joined.alice, room, "m.room.member", elsie.as_str(), ban).await.expect("may");
+    a.pass_on(b, room, &ban).await;
+    let mut topic = Forged::state(&elsie, "m.room.topic", "", json!({ "topic": "hers" }));
+    topic.auth = Some(joined.auth(std::slice::from_ref(&elsie_in)).await);
+    let topic = a.forge(a, room, topic).await;
+    a.deliver(b, vec![topic.to_raw()]).await;
+    assert_eq!(b.timeline(room).await.last(), Some(&ban), "what is banned stays out");
+    b.rooms.resync().await;
+    joined.is_whole().await;
+    assert!(!b.timeline(room).await.contains(&after[0]));
 }
 
 #[tokio::test(start_paused = true)]

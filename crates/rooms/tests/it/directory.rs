@@ -91,6 +91,8 @@ async fn only_people_with_power_publish() {
     assert!(server.rooms.is_published(&room).await.expect("known"));
     server.rooms.publish(&alice, &room, false).await.expect("the creator");
     assert!(!server.rooms.is_published(&room).await.expect("known"));
+    server.rooms.publish_as_admin(&bob, &room, true).await.expect("the directory is the server's");
+    assert!(server.rooms.is_published(&room).await.expect("known"));
     let unknown = RoomId::parse("!nosuch:example.org").expect("a room id");
     let done = server.rooms.publish(&alice, &unknown, true).await;
     assert!(matches!(done, Err(RoomsError::RoomUnknown)));

@@ -8,7 +8,15 @@ use serde_json::{Value, json};
 async fn a_redaction_removes_the_content_in_every_version() {
     let server = TestServer::new().await;
     let alice = server.user("alice");
-    for version in [RoomVersionId::V6, RoomVersionId::V10, RoomVersionId::V11, RoomVersionId::V12] {
+    let versions = [
+        RoomVersionId::V2,
+        RoomVersionId::V3,
+        RoomVersionId::V6,
+        RoomVersionId::V10,
+        RoomVersionId::V11,
+        RoomVersionId::V12,
+    ];
+    for version in versions {
         let preset = blaupause_rooms::Preset::Private;
         let room = server.room(&alice, preset, Some(version.clone())).await;
         let event = server.say(&alice, &room, "a secret").await.expect("sent");

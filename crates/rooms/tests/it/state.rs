@@ -82,6 +82,25 @@ async fn contents_of_the_wrong_shape_are_refused() {
 }
 
 #[tokio::test]
+async fn levels_that_creators_had_in_older_versions_are_malformed() {
+    use blaupause_rooms::Preset;
+    use ruma::RoomVersionId;
+    let server = TestServer::new().await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    let room = server.room(&alice, Preset::Public, Some(RoomVersionId::V12)).await;
+    server.join(&bob, &room).await.expect("public");
+    let content = json!({ "users": { "@alice:example.org": 100, "@bob:example.org": 50 } });
+    let set = async |who| {
+        server.set(who, &room, "m.room.power_levels", "", content.clone()).await.unwrap_err()
+    };
+    assert!(matches!(set(&alice).await, RoomsError::Refused(Refusal::Malformed(_))));
+    let bob = set(&bob).await;
+    assert!(matches!(bob, RoomsError::Refused(Refusal::NotAllowed(_))), "rights come first");
+    let content = json!({ "users": { "@bob:example.org": 50 } });
+    server.set(&alice, &room, "m.room.power_levels", "", content).await.expect("without creators");
+}
+
+#[tokio::test]
 async fn nobody_raises_levels_above_their_own() {
     use blaupause_rooms::Preset;
     use ruma::RoomVersionId;

@@ -88,7 +88,7 @@ impl Sync {
             self.e2ee().key_counts(user, device),
             self.device_list_changes(user, &pass.view.rooms, &pass.news, &pass.span),
         );
-        let (counts, changes) = (counts?, changes?);
+        let (counts, changes) = (counts?, changes?.devices);
         answer.device_one_time_keys_count = crate::v3::one_time_counts(&counts);
         answer.device_unused_fallback_key_types = Some(crate::v3::unused_fallback(&counts));
         answer.device_lists.changed = changes.changed.into_iter().collect();

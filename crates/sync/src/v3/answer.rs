@@ -104,12 +104,11 @@ impl Sync {
             ask.told = self.lazy().at(key, request.since);
         }
         let ask = &ask;
-        let (joined, left, account_data, presence, device_lists, key_counts, sticky) = tokio::join!(
+        let (joined, left, account_data, others, key_counts, sticky) = tokio::join!(
             try_together(plan.joined.iter().map(|room| self.joined_room(ask, room))),
             try_together(plan.left.iter().map(|room| self.left_room(ask, room))),
             self.global_account_data(request, &span, &ask.news),
-            self.presence_events(ask),
-            self.device_list_news(ask),
+            Box::pin(self.others(ask)),
             self.key_counts(request),
             Box::pin(self.sticky_of(ask)),
         );
@@ -127,8 +126,8 @@ impl Sync {
         response.rooms.leave = left.map(|(room, left)| (room.room_id.clone(), left)).collect();
         plan.add_stripped(&mut response.rooms);
         response.account_data.events = account_data?;
-        response.presence.events = presence?;
-        let device_lists = device_lists?;
+        let (presence, device_lists) = others?;
+        response.presence.events = presence;
         response.device_lists.changed = device_lists.changed.into_iter().collect();
         response.device_lists.left = device_lists.left.into_iter().collect();
         let is_news = !says_nothing(&response)

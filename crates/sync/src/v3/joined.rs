@@ -132,7 +132,8 @@ impl Sync {
 
     /// Where branches were merged after the timeline's start, what that changed and no event of
     /// the timeline says. A client applies it before the timeline; one that asks for the state after
-    /// it is better off.
+    /// it is better off. What begins the timeline and came from another branch is told here, too: for
+    /// those who order events by their branches it is older than what the timeline leaves out.
     async fn add_merged_state(
         &self,
         state: &StateAsk<'_>,
@@ -140,12 +141,14 @@ impl Sync {
         events: &mut Vec<Arc<Event>>,
     ) -> Result<(), SyncError> {
         let timeline = state.timeline;
-        if timeline.is_linear || to == timeline.state_end {
+        let aside = timeline.aside.filter(|_| timeline.limited);
+        if (timeline.is_linear && aside.is_none()) || to == timeline.state_end {
             return Ok(());
         }
         let merged = self.state_difference(state.part, to, timeline.state_end).await?;
         let merged = merged.told(!state.is_revealed);
-        let shown: HashSet<_> = timeline.events.iter().map(|event| event.no).collect();
+        let shown = timeline.events.iter().map(|event| event.no).filter(|no| Some(*no) != aside);
+        let shown: HashSet<_> = shown.collect();
         for event in merged.into_iter().filter(|event| !shown.contains(&event.no)) {
             events.retain(|old| (&old.kind, &old.state_key) != (&event.kind, &event.state_key));
             events.push(event);

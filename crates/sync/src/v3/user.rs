@@ -1,6 +1,9 @@
 //! What is the user's own: account data, receipts, typing, presence, keys.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use blaupause_data::StreamPos;
 use blaupause_e2ee::{DeviceListChanges, KeyCounts, ToDevicePage};
@@ -15,15 +18,13 @@ use ruma::{
 
 use super::{SyncRequest, answer::Ask, plan::Joined};
 use crate::{
-    Sync, SyncError, filter,
+    Sync, SyncError,
+    device_lists::OfOthers,
+    filter,
     own::kind_of,
-    presence::REMOTE_PRESENCE_MAX,
+    presence::{PRESENCE_LOOKUPS_MAX, REMOTE_PRESENCE_MAX},
     span::{News, Span},
 };
-
-/// Users whose rooms are read, because they are not connected, to see whether their presence
-/// concerns the reader. Others who are not connected are offline anyway.
-const PRESENCE_LOOKUPS_MAX: usize = 100;
 
 impl Sync {
     /// Messages that wait for the device. What came before the span the client has: it goes.
@@ -100,19 +101,25 @@ impl Sync {
         Ok(())
     }
 
-    pub(super) async fn presence_events(
+    /// Who is there, as far as it changed or the user just came to share a room with them, and
+    /// whose devices changed.
+    pub(super) async fn others(
         &self,
         ask: &Ask<'_>,
-    ) -> Result<Vec<Raw<PresenceEvent>>, SyncError> {
+    ) -> Result<(Vec<Raw<PresenceEvent>>, DeviceListChanges), SyncError> {
         let presence = self.accounts().presence();
-        if !presence.is_enabled()
-            || !filter::plain_passes(&ask.request.filter.presence, "m.presence")
-        {
-            return Ok(Vec::new());
+        let shows = presence.is_enabled()
+            && filter::plain_passes(&ask.request.filter.presence, "m.presence");
+        let news = async { if shows { self.presence_news(ask).await } else { Ok(Vec::new()) } };
+        let (changed, others) = tokio::join!(news, Box::pin(self.device_list_news(ask)));
+        let (changed, others) = (changed?, others?);
+        let mut users: BTreeSet<_> = changed.into_iter().collect();
+        if shows {
+            users.extend(others.met);
         }
-        let users = self.presence_news(ask).await?;
         let events = users.iter().filter_map(|user| presence.event(user));
-        Ok(events.filter_map(|event| Raw::new(&event).ok()).collect())
+        let events = events.filter_map(|event| Raw::new(&event).ok()).collect();
+        Ok((events, others.devices))
     }
 
     /// Whose presence the answer tells: the user's own, and that of those they share a room with.
@@ -145,12 +152,9 @@ impl Sync {
         Ok(told)
     }
 
-    pub(super) async fn device_list_news(
-        &self,
-        ask: &Ask<'_>,
-    ) -> Result<DeviceListChanges, SyncError> {
+    async fn device_list_news(&self, ask: &Ask<'_>) -> Result<OfOthers, SyncError> {
         if ask.request.device.is_none() {
-            return Ok(DeviceListChanges::default());
+            return Ok(OfOthers::default());
         }
         self.device_list_changes(&ask.request.user, &ask.view.rooms, &ask.news, &ask.span).await
     }

@@ -4,6 +4,7 @@ mod budgets;
 mod devices;
 mod lazy;
 mod own;
+mod presence;
 mod sections;
 mod sliding;
 mod sliding_more;

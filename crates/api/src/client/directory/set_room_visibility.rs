@@ -14,6 +14,11 @@ pub(crate) async fn set_room_visibility(
     if published {
         app.settings.publish_rooms.must_include(&call.who)?;
     }
-    app.rooms.publish(&call.who.user_id, &room_id, published).await?;
+    let user = &call.who.user_id;
+    if call.who.is_admin {
+        app.rooms.publish_as_admin(user, &room_id, published).await?;
+    } else {
+        app.rooms.publish(user, &room_id, published).await?;
+    }
     Ok(Response::new())
 }

@@ -1,8 +1,8 @@
 //! The answer of `/sync` as JSON.
 //!
 //! ruma leaves out what has its default value. Clients and test suites rely on `limited` in each
-//! timeline and on `account_data` in each joined room (client-server API, "GET /sync": a room's
-//! `timeline` and `account_data` are objects with `events`), so they are always written here.
+//! timeline, and on `account_data` and `ephemeral` in each joined room (client-server API, "GET
+//! /sync": they are objects with `events`), so they are always written here.
 
 use std::collections::BTreeMap;
 
@@ -57,8 +57,7 @@ struct Joined<'a> {
     #[serde(flatten)]
     state: StateBefore<'a>,
     account_data: Events<'a>,
-    #[serde(skip_serializing_if = "v3::Ephemeral::is_empty")]
-    ephemeral: &'a v3::Ephemeral,
+    ephemeral: Events<'a>,
     #[serde(rename = "msc4354_sticky", skip_serializing_if = "v3::Sticky::is_empty")]
     sticky: &'a v3::Sticky,
 }
@@ -124,7 +123,9 @@ fn joined(room: &v3::JoinedRoom) -> Joined<'_> {
         account_data: Events {
             events: room.account_data.events.iter().map(|event| event.json()).collect(),
         },
-        ephemeral: &room.ephemeral,
+        ephemeral: Events {
+            events: room.ephemeral.events.iter().map(|event| event.json()).collect(),
+        },
         sticky: &room.sticky,
     }
 }
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeline_says_whether_it_is_limited_and_a_joined_room_has_account_data() {
+    fn a_timeline_says_whether_it_is_limited_and_a_joined_room_has_its_parts() {
         let mut response = v3::Response::new("s1".to_owned());
         let mut room = v3::JoinedRoom::new();
         room.timeline.prev_batch = Some("t1".to_owned());
@@ -173,6 +174,7 @@ mod tests {
         let expected = json!({ "next_batch": "s1", "rooms": { "join": { "!a:b.example": {
             "timeline": { "limited": false, "prev_batch": "t1", "events": [] },
             "account_data": { "events": [] },
+            "ephemeral": { "events": [] },
         } } } });
         assert_eq!(json, expected);
     }

@@ -8,6 +8,8 @@ pub(crate) async fn get_event_authorization(
     app: App,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
-    let access = app.rooms.server_access(&call.who, &call.body.room_id).await?;
-    Ok(Response::new(access.event_auth(&call.body.event_id).await?))
+    let Request { room_id, event_id, .. } = call.body;
+    let event = std::slice::from_ref(&event_id);
+    let access = app.rooms.server_access_before(&call.who, &room_id, event).await?;
+    Ok(Response::new(access.event_auth(&event_id).await?))
 }

@@ -10,7 +10,8 @@ pub(crate) async fn get_missing_events(
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let body = call.body;
-    let access = app.rooms.server_access(&call.who, &body.room_id).await?;
+    let (room, latest) = (&body.room_id, &body.latest_events);
+    let access = app.rooms.server_access_before(&call.who, room, latest).await?;
     let gap = Gap {
         earliest: body.earliest_events,
         latest: body.latest_events,

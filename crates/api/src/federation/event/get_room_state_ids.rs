@@ -8,7 +8,9 @@ pub(crate) async fn get_room_state_ids(
     app: App,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
-    let access = app.rooms.server_access(&call.who, &call.body.room_id).await?;
-    let found = access.state_ids_at(&call.body.event_id).await?;
+    let Request { room_id, event_id, .. } = call.body;
+    let event = std::slice::from_ref(&event_id);
+    let access = app.rooms.server_access_before(&call.who, &room_id, event).await?;
+    let found = access.state_ids_at(&event_id).await?;
     Ok(Response::new(found.auth_chain, found.state))
 }

@@ -47,7 +47,8 @@ pub(super) async fn hear(app: &App, origin: &ServerName, edu: &Raw<Edu>) -> Resu
             of_keys(origin, app.e2ee.hear_to_device(origin, &brought).await)
         }
         Edu::DeviceListUpdate(update) => {
-            of_keys(origin, app.e2ee.hear_device_list_update(origin, &update).await)
+            let is_unsure = app.rooms.is_partial_with(origin).await?;
+            of_keys(origin, app.e2ee.hear_device_list_update(origin, &update, is_unsure).await)
         }
         Edu::SigningKeyUpdate(update) => {
             of_keys(origin, app.e2ee.hear_signing_key_update(origin, &update).await)

@@ -10,7 +10,11 @@ use http::{Method, StatusCode};
 use ruma::RoomVersionId;
 use serde_json::{Value, json};
 
-use super::{network::Network, peer::Peer, world::encoded};
+use super::{
+    network::Network,
+    peer::Peer,
+    world::{said, try_say},
+};
 use crate::server::{Answer, Client, Server};
 
 /// Somebody of the friend, and of the stranger.
@@ -62,16 +66,11 @@ impl Scene {
     }
 
     async fn say(&self, who: &Client<'_>, text: &str) -> Answer {
-        let path = format!("/v3/rooms/{}/send/m.room.message/{}", self.room, encoded(text));
-        who.put(&path, json!({ "msgtype": "m.text", "body": text })).await
+        try_say(who, &self.room, text).await
     }
 
-    /// What was said in the room, as far as somebody sees it.
     async fn said(&self, who: &Client<'_>) -> Vec<String> {
-        let path = format!("/v3/rooms/{}/messages?dir=f&limit=100", self.room);
-        let events = who.get(&path).await.ok()["chunk"].as_array().cloned().unwrap_or_default();
-        let bodies = events.iter().filter_map(|event| event["content"]["body"].as_str());
-        bodies.map(ToOwned::to_owned).collect()
+        said(who, &self.room).await
     }
 
     /// A member event of the stranger about themselves, signed: as a friend would pass it on.

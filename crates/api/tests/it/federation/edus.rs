@@ -34,7 +34,7 @@ async fn ask(
 }
 
 /// A transaction with EDUs.
-async fn transaction(from: &Server, to: &Server, id: &str, edus: Value) -> Answer {
+pub(super) async fn transaction(from: &Server, to: &Server, id: &str, edus: Value) -> Answer {
     let body = json!({
         "origin": from.data.server_name(), "origin_server_ts": 1, "pdus": [], "edus": edus,
     });

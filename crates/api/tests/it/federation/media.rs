@@ -293,6 +293,11 @@ async fn a_server_of_before_is_asked_as_before() {
     let asked = script.asked("/_matrix/media/v3/download/b.example/old");
     assert!(asked[0].0.contains("allow_remote=false"), "{asked:?}");
     assert!(!asked[0].1, "what everybody may have needs no signature");
+    // So is one that gives the file there as it is.
+    let bare = Reply { headers: vec![("content-type", "text/plain".to_owned())], ..good() };
+    script.answers("/_matrix/federation/v1/media/", bare);
+    let (status, _, body) = get(&a, &alice, "download/b.example/bare").await;
+    assert_eq!((status, &*body), (StatusCode::OK, &b"old file"[..]));
     // It says itself that there is no such file: that is all there is to know.
     script.answers("/_matrix/federation/v1/media/", refusal(404, "M_NOT_FOUND"));
     let (status, ..) = get(&a, &alice, "download/b.example/none").await;

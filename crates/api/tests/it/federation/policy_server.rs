@@ -16,7 +16,11 @@ use ruma::{
 };
 use serde_json::{Value, json};
 
-use super::{network::Network, peer::Peer, world::encoded};
+use super::{
+    network::Network,
+    peer::Peer,
+    world::{said, try_say},
+};
 use crate::server::{Answer, Client, Server};
 
 const SIGN: &str = "/_matrix/policy/v1/sign";
@@ -81,15 +85,11 @@ impl Scene {
     }
 
     async fn say(&self, who: &Client<'_>, text: &str) -> Answer {
-        let path = format!("/v3/rooms/{}/send/m.room.message/{}", self.room, encoded(text));
-        who.put(&path, json!({ "msgtype": "m.text", "body": text })).await
+        try_say(who, &self.room, text).await
     }
 
     async fn said(&self, who: &Client<'_>) -> Vec<String> {
-        let path = format!("/v3/rooms/{}/messages?dir=f&limit=100", self.room);
-        let events = who.get(&path).await.ok()["chunk"].as_array().cloned().unwrap_or_default();
-        let bodies = events.iter().filter_map(|event| event["content"]["body"].as_str());
-        bodies.map(ToOwned::to_owned).collect()
+        said(who, &self.room).await
     }
 
     /// An event as it is told to other servers.

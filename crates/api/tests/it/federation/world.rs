@@ -190,9 +190,22 @@ impl World {
 
 /// Say something; the event's id.
 pub async fn say(who: &Client<'_>, room: &str, text: &str) -> String {
-    let path = format!("/v3/rooms/{room}/send/m.room.message/{text}");
-    let sent = who.put(&path, json!({ "msgtype": "m.text", "body": text })).await.ok();
+    let sent = try_say(who, room, text).await.ok();
     sent["event_id"].as_str().expect("an id").to_owned()
+}
+
+/// Say something that may be refused.
+pub async fn try_say(who: &Client<'_>, room: &str, text: &str) -> Answer {
+    let path = format!("/v3/rooms/{room}/send/m.room.message/{}", encoded(text));
+    who.put(&path, json!({ "msgtype": "m.text", "body": text })).await
+}
+
+/// What was said in a room, as far as somebody sees it.
+pub async fn said(who: &Client<'_>, room: &str) -> Vec<String> {
+    let path = format!("/v3/rooms/{room}/messages?dir=f&limit=100");
+    let events = who.get(&path).await.ok()["chunk"].as_array().cloned().unwrap_or_default();
+    let bodies = events.iter().filter_map(|event| event["content"]["body"].as_str());
+    bodies.map(ToOwned::to_owned).collect()
 }
 
 async fn upload(who: &Client<'_>) -> String {

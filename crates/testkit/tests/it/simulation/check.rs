@@ -77,9 +77,7 @@ pub async fn check(world: &World, strict: bool) -> Result<Known, String> {
             views.extend(view(at, &server, room, lapsed).await?);
         }
         nobody_forgot_that_they_are_in(&views)?;
-        if !strict {
-            known.unaware += leave_out_unaware(&mut views);
-        }
+        known.unaware += leave_out_unaware(&mut views)?;
         let told = world.told.lock();
         same_state(&views)?;
         known.early += nothing_lost(&views, number, &told, strict)?;
@@ -109,20 +107,37 @@ fn nobody_forgot_that_they_are_in(views: &[View]) -> Result<(), String> {
     Ok(())
 }
 
-/// A server that another one takes for gone, and that believes to be in the room.
-fn leave_out_unaware(views: &mut [View]) -> u64 {
-    let inside: Vec<_> =
-        views.iter().filter(|view| view.is_in).map(|view| (view.at, servers_in(view))).collect();
-    let mut unaware = 0;
-    for view in views.iter_mut().filter(|view| view.is_in) {
-        let name = name_of(view.at);
-        let mut others = inside.iter().filter(|(at, _)| *at != view.at);
-        if others.any(|(_, servers)| !servers.contains(&name)) {
-            view.is_in = false;
-            unaware += 1;
+/// Servers that others take for gone, and that believe to be in the room. Nobody tells them anything
+/// any more. So they can know what was decided before that: each event that threw one of their
+/// people out was for them, too. Where the rules undid a join because of something that was said at
+/// the same time elsewhere, nothing names them, and nobody owes them anything.
+fn leave_out_unaware(views: &mut [View]) -> Result<u64, String> {
+    let mut unaware = BTreeSet::new();
+    for view in views.iter().filter(|view| view.is_in) {
+        let (at, name) = (letter(view.at), name_of(view.at));
+        for other in views.iter().filter(|other| other.is_in && other.at != view.at) {
+            if servers_in(other).contains(&name) {
+                continue;
+            }
+            unaware.insert(view.at);
+            for (key, _) in view.state.iter().filter(|(_, id)| joins(view, id, &name)) {
+                let end = other.state.get(key);
+                let is_known = end.is_none_or(|end| view.events.contains_key(end));
+                let by = letter(other.at);
+                must!(is_known, "{at}: {} is out by {end:?}, as {by} knows", key.1);
+            }
         }
     }
-    unaware
+    for view in views.iter_mut().filter(|view| unaware.contains(&view.at)) {
+        view.is_in = false;
+    }
+    Ok(unaware.len() as u64)
+}
+
+/// Whether an event is the join of somebody of a server.
+fn joins(view: &View, id: &OwnedEventId, server: &OwnedServerName) -> bool {
+    let user = view.events.get(id).and_then(|event| event.joins.as_ref());
+    user.is_some_and(|user| user.server_name() == server)
 }
 
 /// Somebody of each server reads the whole room.
@@ -311,7 +326,8 @@ fn nothing_lost(views: &[View], room: usize, told: &Told, strict: bool) -> Resul
                 Some(stored) if stored.rejected => {
                     return Err(format!("{at}: rejected {id} of {by}"));
                 }
-                // A state event that was set again may be from long before.
+                // From before the server came: nobody who is left may have it, or what leads to it.
+                _ if is_early(views, view, id) && !reachable(views, view).contains(id) => {}
                 known
                     if !strict
                         && is_early(views, view, id)
@@ -328,6 +344,24 @@ fn nothing_lost(views: &[View], room: usize, told: &Told, strict: bool) -> Resul
         }
     }
     Ok(early)
+}
+
+/// Events that a server has, or can be told: what goes before them, step by step, as far as
+/// somebody in the room has it in its timeline.
+fn reachable(views: &[View], view: &View) -> BTreeSet<OwnedEventId> {
+    let inside = || views.iter().filter(|view| view.is_in);
+    let has = |id: &OwnedEventId| inside().any(|view| view.timeline.contains(id));
+    let mut open = view.timeline.clone();
+    let mut found: BTreeSet<OwnedEventId> = open.iter().cloned().collect();
+    while let Some(id) = open.pop() {
+        let event = inside().find_map(|view| view.events.get(&id));
+        for id in event.into_iter().flat_map(|event| &event.prev) {
+            if has(id) && found.insert(id.clone()) {
+                open.push(id.clone());
+            }
+        }
+    }
+    found
 }
 
 /// Whether an event is from before a server came.

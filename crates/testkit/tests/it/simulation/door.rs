@@ -1,11 +1,13 @@
 //! How a server answers the others: what `blaupause-api` does for the same requests, without what
 //! only HTTP needs. The signature of a request is checked, and ruma reads and writes it.
 
-use blaupause_rooms::{Gap, HandedOver, Handshake, Invited, RoomsError, TemplateQuery};
+use blaupause_rooms::{
+    Gap, HandedOver, Handshake, Invited, RoomsError, ServerAccess, TemplateQuery,
+};
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
 use ruma::{
-    OwnedServerName,
+    OwnedEventId, OwnedServerName, RoomId,
     api::{
         IncomingRequest, IncomingRequestExt, OutgoingResponse, OutgoingResponseExt,
         federation::{
@@ -132,9 +134,17 @@ impl Asked<'_> {
         written(send::Response::new(staged))
     }
 
+    async fn before(
+        &self,
+        room: &RoomId,
+        events: &[OwnedEventId],
+    ) -> Result<ServerAccess, Refused> {
+        Ok(self.server.rooms.server_access_before(&self.who, room, events).await?)
+    }
+
     async fn missing(&self) -> Answered {
         let asked: missing::Request = self.read()?;
-        let access = self.server.rooms.server_access(&self.who, &asked.room_id).await?;
+        let access = self.before(&asked.room_id, &asked.latest_events).await?;
         let gap = Gap {
             earliest: asked.earliest_events,
             latest: asked.latest_events,
@@ -146,14 +156,14 @@ impl Asked<'_> {
 
     async fn state_ids(&self) -> Answered {
         let asked: state_ids::Request = self.read()?;
-        let access = self.server.rooms.server_access(&self.who, &asked.room_id).await?;
+        let access = self.before(&asked.room_id, &[asked.event_id.clone()]).await?;
         let found = access.state_ids_at(&asked.event_id).await?;
         written(state_ids::Response::new(found.auth_chain, found.state))
     }
 
     async fn state(&self) -> Answered {
         let asked: state::Request = self.read()?;
-        let access = self.server.rooms.server_access(&self.who, &asked.room_id).await?;
+        let access = self.before(&asked.room_id, &[asked.event_id.clone()]).await?;
         let found = access.state_at(&asked.event_id).await?;
         written(state::Response::new(found.auth_chain, found.state))
     }
@@ -167,7 +177,7 @@ impl Asked<'_> {
 
     async fn event_auth(&self) -> Answered {
         let asked: event_auth::Request = self.read()?;
-        let access = self.server.rooms.server_access(&self.who, &asked.room_id).await?;
+        let access = self.before(&asked.room_id, &[asked.event_id.clone()]).await?;
         written(event_auth::Response::new(access.event_auth(&asked.event_id).await?))
     }
 

@@ -1,7 +1,7 @@
 //! What one server learns of the devices behind the other.
 
 use anyhow::{Context, Result, bail};
-use blaupause_clients::{Person, between, until};
+use blaupause_clients::{Person, Talk, between, until};
 use matrix_sdk::encryption::CrossSigningResetAuthType;
 
 use super::encryption::knows;
@@ -35,16 +35,22 @@ async fn gets_new_identity(person: &Person) -> Result<()> {
     Ok(())
 }
 
+/// An encrypted talk in which both have spoken: from then on each knows the other's devices.
+async fn greet(alice: &Person, bob: &Person) -> Result<(Talk, Talk)> {
+    let (here, there) = talk(alice, bob, true).await?;
+    here.say("hello").await?;
+    there.sees("hello").await?;
+    there.say("hello to you").await?;
+    here.sees("hello to you").await?;
+    Ok((here, there))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "tests/interop starts the two servers"]
 async fn a_device_is_known_elsewhere_until_it_signs_out() {
     between(async |pair| {
         let (alice, bob) = pair.people().await?;
-        let (here, there) = talk(&alice, &bob, true).await?;
-        here.say("hello").await?;
-        there.sees("hello").await?;
-        there.say("hello to you").await?;
-        here.sees("hello to you").await?;
+        greet(&alice, &bob).await?;
         let his = Person::sign_in(&pair.away, &pair.called("bob")).await?;
         let hers = Person::sign_in(&pair.home, &pair.called("alice")).await?;
         knows(&alice, &his).await?;
@@ -67,11 +73,7 @@ async fn a_device_is_known_elsewhere_until_it_signs_out() {
 async fn a_new_identity_is_seen_elsewhere() {
     between(async |pair| {
         let (alice, bob) = pair.people().await?;
-        let (here, there) = talk(&alice, &bob, true).await?;
-        here.say("hello").await?;
-        there.sees("hello").await?;
-        there.say("hello to you").await?;
-        here.sees("hello to you").await?;
+        let (here, there) = greet(&alice, &bob).await?;
         for (one, other) in [(&alice, &bob), (&bob, &alice)] {
             let old = until("the identity is known", async || identity_as_known(one, other).await)
                 .await?;

@@ -1,6 +1,7 @@
 //! Who is not on the list is not spoken with, and not spoken for.
 
 use super::*;
+use crate::federation::world::encoded;
 
 /// What a person may ask for that another server would have to answer.
 async fn outwards(scene: &Scene) -> Vec<(&'static str, Answer)> {

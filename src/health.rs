@@ -2,13 +2,13 @@
 //! there is no other program to ask with.
 
 use std::{
-    io::{Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
     time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 
 use crate::{
     config::{self, Config},
@@ -62,8 +62,18 @@ fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_SIZE_MAX).read_to_end(&mut answer)?;
+    stream.take(ANSWER_SIZE_MAX).read_to_end(&mut answer).map_err(plainly)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// A wait that has ended is called a resource that is temporarily unavailable by the system.
+fn plainly(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            anyhow!("nothing within {} seconds", WAIT.as_secs())
+        }
+        _ => error.into(),
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +98,13 @@ mod tests {
     fn without_it_any_answer_to_clients_counts() {
         let (address, path) = asked(&["[::1]:0"], &["[::]:8008"]).expect("an address");
         assert_eq!((address.as_str(), path), ("[::1]:8008", "/_matrix/client/versions"));
+    }
+
+    #[test]
+    fn a_server_that_is_silent_is_said_to_be() {
+        let error = plainly(ErrorKind::WouldBlock.into());
+        assert_eq!(error.to_string(), "nothing within 3 seconds");
+        assert!(plainly(ErrorKind::ConnectionReset.into()).to_string().contains("reset"));
     }
 
     #[test]

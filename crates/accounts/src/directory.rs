@@ -56,7 +56,10 @@ impl Accounts {
             return Ok(UsersFound::default());
         }
         let mut found = Vec::new();
-        let (near, truncated) = self.near(&search, &term, &mut found).await?;
+        let joined = self.data().joined_rooms(search.asking).await?;
+        // Who is in a public room is found by everybody, by themselves, too.
+        let finds_themselves = joined.iter().any(|room| search.public_rooms.contains(room));
+        let (near, truncated) = self.near(&search, joined, &term, &mut found).await?;
         let mut want = ReadSet::new();
         let rows = want.prefix::<LocalUserRow>(DIRECTORY, &(), Order::Forward, SCANNED_MAX);
         let page = want.run(self.data()).await?.many(rows)?;
@@ -67,9 +70,12 @@ impl Accounts {
                 continue;
             };
             let Ok(user_id) = UserId::parse(format!("@{localpart}:{server}")) else { continue };
-            // Who is in a room is found by all who are there, by themselves, too.
-            let is_other = user_id != search.asking;
-            if !(near.contains(&user_id) || (is_other && self.settings().search_all_users)) {
+            let may_be_found = if user_id == search.asking {
+                finds_themselves
+            } else {
+                near.contains(&user_id) || self.settings().search_all_users
+            };
+            if !may_be_found {
                 continue;
             }
             let user = FoundUser {
@@ -92,10 +98,10 @@ impl Accounts {
     async fn near(
         &self,
         search: &SearchUsers<'_>,
+        mut rooms: Vec<OwnedRoomId>,
         term: &str,
         found: &mut Vec<(Rank, FoundUser)>,
     ) -> Result<(HashSet<OwnedUserId>, bool), AccountsError> {
-        let mut rooms = self.data().joined_rooms(search.asking).await?;
         rooms.extend(search.public_rooms.iter().cloned());
         rooms.sort();
         rooms.dedup();

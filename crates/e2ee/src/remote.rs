@@ -18,7 +18,8 @@ mod tell;
 mod updates;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -47,7 +48,10 @@ pub type Failures = BTreeMap<OwnedServerName, FederationError>;
 pub(crate) struct Remote {
     /// Users whose keys are being asked for.
     asked: Mutex<HashMap<OwnedUserId, Asked>>,
-    resyncs: Mutex<std::collections::HashSet<OwnedUserId>>,
+    resyncs: Mutex<HashSet<OwnedUserId>>,
+    /// Users who turned out not to be where they were believed to be: what is kept of them may be
+    /// old, and is to be forgotten.
+    doubted: Arc<Mutex<HashSet<OwnedUserId>>>,
     resync_turns: Semaphore,
     /// Whoever tells other servers because of the log.
     follower: Follower,
@@ -66,6 +70,7 @@ impl Default for Remote {
         Self {
             asked: Mutex::default(),
             resyncs: Mutex::default(),
+            doubted: Arc::default(),
             resync_turns: Semaphore::new(RESYNCS_AT_ONCE),
             follower: Follower::new(FOLLOWER),
         }

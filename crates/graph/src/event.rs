@@ -65,8 +65,7 @@ struct Fields<'a> {
 }
 
 impl Pdu {
-    /// Parses an event whose id and validity are known, as from the own store. `json` is kept as
-    /// it is; whether it is canonical is the caller's care.
+    /// Parses an event whose id and validity are known, as from the own store; keeps `json` as it is.
     ///
     /// # Errors
     /// [`Refusal::Malformed`] if a field of the event format is missing or has the wrong type.

@@ -111,8 +111,8 @@ impl Media {
             Ok(answer) if is_in_parts(&answer) => self.take_parts(answer).await,
             // Before v1.11 of the specification servers gave files to everybody, and as they are.
             Ok(_) => self.ask_as_before(server, id, timeout, limits).await,
-            Err(FederationError::Remote { status: 404, errcode, .. })
-                if errcode == "M_UNRECOGNIZED" =>
+            Err(FederationError::Remote { status, ref errcode, .. })
+                if knows_no_such_request(status, errcode) =>
             {
                 self.ask_as_before(server, id, timeout, limits).await
             }
@@ -176,6 +176,16 @@ impl Media {
             Ok(_) | Err(DataError::Conflict { .. }) => Ok(info),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Whether a server refused because it does not know the request: who has no errcode to tell has
+/// not understood what was asked.
+fn knows_no_such_request(status: u16, errcode: &str) -> bool {
+    match errcode {
+        "M_UNRECOGNIZED" => matches!(status, 404 | 405),
+        "" => (400..500).contains(&status) && status != 429,
+        _ => false,
     }
 }
 

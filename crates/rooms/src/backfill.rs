@@ -26,6 +26,8 @@ use ruma::{
     room_version_rules::RoomVersionRules,
 };
 
+use below::Lack;
+
 use crate::{
     Rooms, RoomsError,
     append::Appending,
@@ -132,11 +134,35 @@ impl Rooms {
             if self.put_into_the_first(room, gap, &known).await? {
                 return Ok(true);
             }
-            if self.put_into(room, gap.below, &known).await? {
+            if self.put_into(room, gap.below, &known, Lack::Waits).await? {
                 return Ok(true);
             }
         }
-        Ok(false)
+        self.fill_in_any_case(room, &rules, gap).await
+    }
+
+    /// Nobody knows all that lies directly before the gap: what is known gets its place, and the
+    /// rest, should it ever come, stands before it.
+    async fn fill_in_any_case(
+        &self,
+        room: &RoomId,
+        rules: &RoomVersionRules,
+        gap: &Gap,
+    ) -> Result<bool, RoomsError> {
+        let here = self.history_at_hand(room, rules, gap).await?;
+        self.put_into(room, gap.below, &here, Lack::Passed).await
+    }
+
+    /// As [`Rooms::fill`] where nobody reads. Other servers are not asked before the members of the
+    /// room are known: whoever knows them judges better what others tell of the past.
+    pub(crate) async fn fill_unasked(&self, room: &RoomId, gap: &Gap) -> Result<bool, RoomsError> {
+        if !self.is_partial(room).await? {
+            return self.fill(room, gap).await;
+        }
+        let Some(head) = self.head(room).await? else { return Ok(false) };
+        let Some(rules) = rules_of(&head.value.version) else { return Ok(false) };
+        Ok(self.fill_from_here(room, &rules, gap).await?
+            || self.fill_in_any_case(room, &rules, gap).await?)
     }
 
     /// As [`Rooms::fill`], without asking anybody.
@@ -150,7 +176,10 @@ impl Rooms {
             return Ok(true);
         }
         let here = self.history_at_hand(room, rules, gap).await?;
-        self.put_into(room, gap.below, &here).await
+        if self.put_into_the_first(room, gap, &here).await? {
+            return Ok(true);
+        }
+        self.put_into(room, gap.below, &here, Lack::Waits).await
     }
 
     /// Other servers in the room.

@@ -1,7 +1,7 @@
 //! From the log to what other servers are told of devices, and to lists that are no longer told to
 //! us.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use blaupause_data::{Change, DataError, Member, StreamPos};
 use ruma::{
@@ -37,6 +37,14 @@ impl E2ee {
         }
         let follower = &self.remote().follower;
         follower.listen(self.data(), concerns_keys);
+        let doubted = Arc::clone(&self.remote().doubted);
+        self.data().feed().follow(Box::new(move |_, changes| {
+            for change in changes.iter() {
+                if let Change::StateWhole { gone, .. } = change {
+                    doubted.lock().extend(gone.iter().cloned());
+                }
+            }
+        }));
         follower.run(self.data(), || self.follow_remote()).await;
     }
 

@@ -142,13 +142,12 @@ impl E2ee {
             let write = write.get_or_insert_with(|| Write::new(part));
             self.put_stale(write, list);
         }
-        match write {
-            Some(write) => match self.data().commit(write).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(error.into()),
-            },
-            None => Ok(()),
+        if let Some(write) = write {
+            self.data().commit(write).await?;
         }
+        let mut doubted = self.remote().doubted.lock();
+        doubted.retain(|user| !users.contains(user));
+        Ok(())
     }
 
     pub(super) fn put_stale(&self, write: &mut Write, list: Found<RemoteList>) {

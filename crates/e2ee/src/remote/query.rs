@@ -53,7 +53,8 @@ impl E2ee {
         let mut fresh = Vec::new();
         let mut unknown: BTreeMap<OwnedServerName, Unknown> = BTreeMap::new();
         for (user, list) in users.iter().zip(self.remote_lists(&users).await?) {
-            if list.as_ref().is_some_and(|list| list.is_fresh) {
+            let is_doubted = self.remote().doubted.lock().contains(user);
+            if list.as_ref().is_some_and(|list| list.is_fresh) && !is_doubted {
                 fresh.push(user.clone());
             } else {
                 let of_server = unknown.entry(user.server_name().to_owned()).or_default();

@@ -8,4 +8,5 @@ mod people;
 mod remote;
 mod signing;
 mod stored;
+mod telling;
 mod to_device;

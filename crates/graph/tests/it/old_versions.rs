@@ -47,7 +47,8 @@ fn in_version_2_nobody_gives_an_event_the_id_of_another_server() {
         let wrong = changed(&pdu, |event| event["event_id"] = wrong);
         assert!(matches!(admit(&wrong, &rules, &keys()), Err(Refusal::Malformed(_))), "{wrong}");
     }
-    let without = changed(&pdu, |event| drop(event.as_object_mut().map(|it| it.remove("event_id"))));
+    let without =
+        changed(&pdu, |event| drop(event.as_object_mut().map(|it| it.remove("event_id"))));
     assert!(matches!(admit(&without, &rules, &keys()), Err(Refusal::Malformed(_))));
 }
 

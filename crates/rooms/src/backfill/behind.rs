@@ -66,7 +66,7 @@ impl Rooms {
         for _ in 0..ROUNDS_MAX {
             let gaps = self.deep_gaps(room).await?;
             let Some(deep) = gaps.into_iter().find(|deep| deep.depth > pdu.depth()) else { break };
-            if !self.fill(room, &deep.gap).await? {
+            if !self.fill_unasked(room, &deep.gap).await? {
                 break;
             }
         }
@@ -86,7 +86,8 @@ impl Rooms {
                 let mut gaps = self.deep_gaps(room).await?.into_iter();
                 let gap = gaps.find(|deep| deep.gap.below == first && deep.depth > depth);
                 let Some(Deep { gap, .. }) = gap else { break };
-                if !self.fill(room, &gap).await? {
+                tracing::debug!(%room, depth, absent = ?gap.absent, "what was before we came is read");
+                if !self.fill_unasked(room, &gap).await? {
                     break;
                 }
             }
@@ -106,6 +107,7 @@ impl Rooms {
         if self.first_place(room).await? == Some(gap.below) {
             return Ok(false);
         }
+        tracing::debug!(%room, depth, absent = ?gap.absent, "a gap may reach back before we came");
         self.lower_first(room, depth).await?;
         self.in_turn(|| Box::pin(self.put_nothing(room, gap.below))).await
     }

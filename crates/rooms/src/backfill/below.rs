@@ -9,7 +9,16 @@ use blaupause_data::{
 use blaupause_graph::Pdu;
 use ruma::{OwnedEventId, RoomId};
 
-use crate::{Rooms, RoomsError, append::Appending, rows::ExpiredRow};
+use crate::{Rooms, RoomsError, append::Appending, remote_append::has_standing, rows::ExpiredRow};
+
+/// What happens where not all that lies directly before a gap is known: who was placed first would
+/// stand behind what comes later, even if it answers that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// Nothing is placed before all of it is known.
+    Waits,
+    Passed,
+}
 
 /// How the placing of one event ended.
 enum Put {
@@ -29,10 +38,11 @@ impl Rooms {
         room: &RoomId,
         mut below: Place,
         events: &[Pdu],
+        lack: Lack,
     ) -> Result<bool, RoomsError> {
         let mut is_progress = false;
         for event in events.iter().rev() {
-            match self.in_turn(|| Box::pin(self.put_one(room, below, event))).await? {
+            match self.in_turn(|| Box::pin(self.put_one(room, below, event, lack))).await? {
                 Put::There(place) => {
                     below = place;
                     is_progress = true;
@@ -73,7 +83,13 @@ impl Rooms {
         Ok(true)
     }
 
-    async fn put_one(&self, room: &RoomId, below: Place, pdu: &Pdu) -> Result<Put, RoomsError> {
+    async fn put_one(
+        &self,
+        room: &RoomId,
+        below: Place,
+        pdu: &Pdu,
+        lack: Lack,
+    ) -> Result<Put, RoomsError> {
         let mut lane = self.lane(room).await?;
         let part = lane.room()?.part;
         let mut want = ReadSet::new();
@@ -90,11 +106,12 @@ impl Rooms {
         let (Some((no, stored)), true) = (kin.known.clone(), absent.remove(pdu.event_id())) else {
             return Ok(Put::Passed);
         };
-        if is_done(&stored) {
+        if is_done(&stored) || lack == Lack::Waits && !batch.are_judged(&absent).await? {
             return Ok(Put::Passed);
         }
         absent.extend(batch.without_place(pdu.prev_events()).await?);
         let place = self.place_below(part, below).await?;
+        tracing::debug!(event = %pdu.event_id(), ?place, ?below, "history gets its place");
         match place {
             Some(place) => {
                 let mut stored = StoredEvent { place: Some(place), ..stored };
@@ -123,22 +140,49 @@ impl Rooms {
 }
 
 impl Appending<'_> {
-    /// Those of the events that have no place in the timeline and may get one.
+    /// Those of the events that have no place in the timeline and may get one. Behind those that
+    /// are never shown: of what they follow.
     pub(crate) async fn without_place(
         &self,
         ids: &[OwnedEventId],
     ) -> Result<Vec<OwnedEventId>, RoomsError> {
-        let numbers = self.numbers_by_id(ids).await?;
-        let numbers: Vec<_> = numbers.iter().map(|(_, no)| *no).collect();
-        let stored = self.stored(&numbers).await?;
-        let done: BTreeSet<_> = stored
-            .into_iter()
-            .filter(|(_, stored)| is_done(stored))
-            .map(|(_, stored)| stored.event_id)
-            .collect();
-        Ok(ids.iter().filter(|id| !done.contains(*id)).cloned().collect())
+        let mut open = ids.to_vec();
+        let (mut seen, mut absent) = (BTreeSet::new(), Vec::new());
+        for _ in 0..HIDDEN_STEPS_MAX {
+            open.retain(|id| seen.insert(id.clone()));
+            if open.is_empty() {
+                break;
+            }
+            let numbers = self.numbers_by_id(&open).await?;
+            let numbers: Vec<_> = numbers.iter().map(|(_, no)| *no).collect();
+            let stored = self.stored(&numbers).await?.into_iter();
+            let done: Vec<_> = stored.map(|(_, stored)| stored).filter(is_done).collect();
+            let is_done = |id: &OwnedEventId| done.iter().any(|stored| stored.event_id == *id);
+            absent.extend(open.iter().filter(|id| !is_done(id)).cloned());
+            open = Vec::new();
+            for hidden in done.into_iter().filter(|stored| stored.place.is_none()) {
+                let pdu = Pdu::from_stored(hidden.pdu, hidden.event_id, &self.hot.rules)?;
+                open.extend(pdu.prev_events().iter().cloned());
+            }
+        }
+        Ok(absent)
     }
 }
+
+impl Appending<'_> {
+    /// Whether all of the events are stored and were judged where they stand.
+    async fn are_judged(&self, ids: &BTreeSet<OwnedEventId>) -> Result<bool, RoomsError> {
+        let ids: Vec<_> = ids.iter().cloned().collect();
+        let numbers = self.numbers_by_id(&ids).await?;
+        let numbers: Vec<_> = numbers.iter().map(|(_, no)| *no).collect();
+        let stored = self.stored(&numbers).await?;
+        let judged = stored.iter().filter(|(_, stored)| has_standing(stored)).count();
+        Ok(judged == ids.len())
+    }
+}
+
+/// Generations of events that are never shown behind which one is looked for that may be.
+const HIDDEN_STEPS_MAX: usize = 20;
 
 /// Whether it is settled where an event is shown, or that it is not.
 pub(super) fn is_done(stored: &StoredEvent) -> bool {

@@ -1,7 +1,6 @@
 //! Gaps between events are closed as soon as they are known: what was said while this server was
 //! away belongs to what its people want to read now.
 
-use blaupause_graph::rules_of;
 use ruma::RoomId;
 
 use crate::{Rooms, RoomsError};
@@ -23,20 +22,11 @@ impl Rooms {
     /// # Errors
     /// The store cannot be read or written.
     async fn close_gaps(&self, room: &RoomId) -> Result<(), RoomsError> {
-        // Whoever knows the members judges better what others tell of the past.
-        let is_partial = self.is_partial(room).await?;
-        let Some(head) = self.head(room).await? else { return Ok(()) };
-        let Some(rules) = rules_of(&head.value.version) else { return Ok(()) };
         // Before the first event lies what was before we came: that can wait.
         let Some(mut after) = self.first_place(room).await? else { return Ok(()) };
         for _ in 0..ROUNDS_MAX {
             let Some(gap) = self.oldest_gap(room, after).await? else { return Ok(()) };
-            let is_filled = if is_partial {
-                self.fill_from_here(room, &rules, &gap).await?
-            } else {
-                self.fill(room, &gap).await?
-            };
-            if !is_filled {
+            if !self.fill_unasked(room, &gap).await? {
                 // Nobody knows more of this one; perhaps of a newer one.
                 after = gap.below;
             }

@@ -1,5 +1,5 @@
-//! Events that are given up, and those that are not: nobody tells a server that was thrown out
-//! anything more, so nothing else would bring what says so.
+//! Events that are given up, and those that are not: who was thrown out is told nothing more, and
+//! who has left tells nothing more, so nothing else would bring what says so.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     rows::{InboxRow, Waiting},
 };
 
-/// How long the event that throws somebody of this server out waits for what it names.
+/// How long an event with which somebody is out waits for what it names.
 const END_WAITS_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Pauses between its tries: the shortest, also if other events come, and the longest.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
@@ -26,6 +26,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(600);
 struct Event {
     #[serde(rename = "type")]
     kind: TimelineEventType,
+    sender: String,
     state_key: Option<String>,
     content: Content,
 }
@@ -36,8 +37,8 @@ struct Content {
 }
 
 impl Rooms {
-    /// Give up events that lack something which cannot be had; not those that throw somebody of
-    /// this server out, for a day. Whether none of those is left.
+    /// Give up events that lack something which cannot be had; not those with which
+    /// somebody leaves or is thrown out of this server, for a day. Whether none of those is left.
     pub(super) async fn give_up_most(
         &self,
         room: &RoomId,
@@ -49,9 +50,8 @@ impl Rooms {
         let rows: HashMap<InboxKey, Waiting> = rows.collect();
         let now_ms = self.data().env().now_millis();
         let is_kept = |key: &InboxKey| {
-            rows.get(key).is_some_and(|row| {
-                now_ms < row.since_ms + END_WAITS_MS && self.throws_out(&row.pdu)
-            })
+            rows.get(key)
+                .is_some_and(|row| now_ms < row.since_ms + END_WAITS_MS && self.is_end(&row.pdu))
         };
         let (kept, given_up): (Vec<InboxKey>, Vec<InboxKey>) =
             keys.iter().copied().partition(is_kept);
@@ -63,15 +63,16 @@ impl Rooms {
         Ok(kept.is_empty())
     }
 
-    /// Whether an event throws somebody of this server out. Pure.
-    fn throws_out(&self, pdu: &str) -> bool {
+    /// Whether with an event somebody leaves, or somebody of this server is thrown out. Pure.
+    fn is_end(&self, pdu: &str) -> bool {
         let Ok(event) = serde_json::from_str::<Event>(pdu) else { return false };
+        let leaves = event.state_key.as_deref() == Some(event.sender.as_str());
         let user = event.state_key.and_then(|key| UserId::parse(key).ok());
         let ends =
             matches!(event.content.membership, Some(MembershipState::Leave | MembershipState::Ban));
         event.kind == TimelineEventType::RoomMember
             && ends
-            && user.is_some_and(|user| self.data().is_local(&user))
+            && (leaves || user.is_some_and(|user| self.data().is_local(&user)))
     }
 }
 

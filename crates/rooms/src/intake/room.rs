@@ -226,6 +226,19 @@ impl Rooms {
         (turns, wait, nothing)
     }
 
+    /// Whether an event is one that came with a told state, from before anything that is here, and
+    /// nobody tells where it stood: it stays what it is. As news it would be a tip, and the room's
+    /// state merged with its beginnings.
+    async fn is_told_past(&self, room: &RoomId, pdu: &Pdu) -> Result<bool, RoomsError> {
+        let part = self.data().parts().room(room);
+        let is_known = self.event_no(part, &pdu.event_id().to_owned()).await?.is_some();
+        if !is_known || pdu.depth() >= self.depth_of_gaps(room).await? {
+            return Ok(false);
+        }
+        let standing = self.take_past(room, pdu).await?;
+        Ok(matches!(standing, Standing::Aside | Standing::Known))
+    }
+
     /// Judge the first events that wait, as many as go into one batch.
     async fn judge_next(
         &self,
@@ -238,6 +251,10 @@ impl Rooms {
             None => turns,
             Some(0) => {
                 Box::pin(self.look_behind(room, &turns[0].pdu)).await?;
+                if self.is_told_past(room, &turns[0].pdu).await? {
+                    self.forget_inbox(room, &[turns[0].key]).await?;
+                    return Ok(Judged { placed: 1, waits: false });
+                }
                 &turns[..1]
             }
             Some(news) => &turns[..news],
@@ -263,6 +280,10 @@ impl Rooms {
                 self.forget_inbox(room, &[*key]).await?;
                 return Ok(Judged { placed: 1, waits: false });
             }
+        }
+        if self.is_told_past(room, pdu).await? {
+            self.forget_inbox(room, &[*key]).await?;
+            return Ok(Judged { placed: 1, waits: false });
         }
         let standing = self.take_event(room, pdu, Way::Live, Some(*key)).await?;
         let waits = matches!(standing, Standing::Missing(_));

@@ -3,8 +3,7 @@
 
 use blaupause_graph::{Draft, NamedEvents, Parents, order};
 use ruma::{
-    MilliSecondsSinceUnixEpoch, OwnedRoomId, OwnedUserId, RoomId, UserId,
-    events::TimelineEventType,
+    MilliSecondsSinceUnixEpoch, OwnedRoomId, OwnedUserId, RoomId, UserId, events::TimelineEventType,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};

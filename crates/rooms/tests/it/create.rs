@@ -99,7 +99,10 @@ async fn presets_set_what_the_specification_says() {
             let state = async |kind| server.state(&room, kind, "").await.expect("is set");
             assert_eq!(state("m.room.join_rules").await["join_rule"], join_rule);
             let access = server.state(&room, "m.room.guest_access", "").await;
-            assert_eq!(access.map(|access| access["guest_access"].clone()), guests.map(Value::from));
+            assert_eq!(
+                access.map(|access| access["guest_access"].clone()),
+                guests.map(Value::from)
+            );
             let visibility = state("m.room.history_visibility").await;
             assert_eq!(visibility["history_visibility"], "shared");
             let trusted = preset == Preset::TrustedPrivate;

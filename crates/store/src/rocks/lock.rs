@@ -15,7 +15,17 @@ const HOLDER_BYTES_MAX: u64 = 20;
 
 /// One process per database directory: whoever has this may open the database.
 #[derive(Debug)]
-pub struct RocksLock(#[expect(dead_code, reason = "held, never read")] File);
+pub struct RocksLock(File);
+
+impl Drop for RocksLock {
+    /// Closing is not enough: a child process that is just being started has the file, too, until
+    /// it becomes another program, and with it the lock.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "cannot unlock the database directory");
+        }
+    }
+}
 
 impl RocksLock {
     /// Take the lock of a database directory, which is made if it does not exist.

@@ -293,7 +293,12 @@ async fn a_server_of_before_is_asked_as_before() {
     let asked = script.asked("/_matrix/media/v3/download/b.example/old");
     assert!(asked[0].0.contains("allow_remote=false"), "{asked:?}");
     assert!(!asked[0].1, "what everybody may have needs no signature");
-    // So is one that gives the file there as it is.
+    // So is one that understands nothing of what it is asked …
+    let nothing = Reply { status: 400, headers: Vec::new(), ..multipart("what?") };
+    script.answers("/_matrix/federation/v1/media/", nothing);
+    let (status, _, body) = get(&a, &alice, "download/b.example/odd").await;
+    assert_eq!((status, &*body), (StatusCode::OK, &b"old file"[..]));
+    // … and one that gives the file there as it is.
     let bare = Reply { headers: vec![("content-type", "text/plain".to_owned())], ..good() };
     script.answers("/_matrix/federation/v1/media/", bare);
     let (status, _, body) = get(&a, &alice, "download/b.example/bare").await;

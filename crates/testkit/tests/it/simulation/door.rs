@@ -156,14 +156,14 @@ impl Asked<'_> {
 
     async fn state_ids(&self) -> Answered {
         let asked: state_ids::Request = self.read()?;
-        let access = self.before(&asked.room_id, &[asked.event_id.clone()]).await?;
+        let access = self.before(&asked.room_id, std::slice::from_ref(&asked.event_id)).await?;
         let found = access.state_ids_at(&asked.event_id).await?;
         written(state_ids::Response::new(found.auth_chain, found.state))
     }
 
     async fn state(&self) -> Answered {
         let asked: state::Request = self.read()?;
-        let access = self.before(&asked.room_id, &[asked.event_id.clone()]).await?;
+        let access = self.before(&asked.room_id, std::slice::from_ref(&asked.event_id)).await?;
         let found = access.state_at(&asked.event_id).await?;
         written(state::Response::new(found.auth_chain, found.state))
     }
@@ -177,7 +177,7 @@ impl Asked<'_> {
 
     async fn event_auth(&self) -> Answered {
         let asked: event_auth::Request = self.read()?;
-        let access = self.before(&asked.room_id, &[asked.event_id.clone()]).await?;
+        let access = self.before(&asked.room_id, std::slice::from_ref(&asked.event_id)).await?;
         written(event_auth::Response::new(access.event_auth(&asked.event_id).await?))
     }
 

@@ -181,7 +181,7 @@ async fn a_public_room_says_so_in_the_directory_and_its_creators_have_no_level()
     let state = format!("/v3/rooms/{room}/state");
     let levels = json!({ "users": { &alice.id: 100 } });
     let levels = alice.put(&format!("{state}/m.room.power_levels"), levels).await;
-    levels.refused(403, "M_FORBIDDEN");
+    levels.refused(400, "M_BAD_JSON");
     let create = alice.put(&format!("{state}/m.room.create"), json!({ "x": 1 })).await;
     create.refused(400, "M_INVALID_PARAM");
     let anna = a.user("anna").await;

@@ -216,6 +216,8 @@ fn a_server_that_is_allowed_after_the_start_is_let_in_and_out() {
     for at in [B, C] {
         room.join(&network.sites[at], &network.sites[at].person, anna.name);
     }
+    // Who has not heard of a join yet does not tell the newcomer what it says.
+    room.looks_the_same(&network);
     let say = |site: &Site, text: &str| room.say(site, &mut site.client(), text);
     let mut sent: std::collections::BTreeSet<_> =
         network.sites.iter().map(|site| say(site, site.name)).collect();

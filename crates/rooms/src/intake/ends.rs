@@ -1,14 +1,17 @@
 //! Events that are given up, and those that are not: who was thrown out is told nothing more, and
 //! who has left tells nothing more, so nothing else would bring what says so.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use ruma::{
     RoomId, UserId,
     events::{TimelineEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
-use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::{
     Rooms, RoomsError,
@@ -18,9 +21,61 @@ use crate::{
 
 /// How long an event with which somebody is out waits for what it names.
 const END_WAITS_MS: u64 = 24 * 60 * 60 * 1_000;
-/// Pauses between its tries: the shortest, also if other events come, and the longest.
-const PAUSE_MIN: Duration = Duration::from_secs(2);
+/// Pauses between its tries: the first, and the longest.
+const PAUSE_MIN: Duration = Duration::from_secs(8);
 const PAUSE_MAX: Duration = Duration::from_secs(600);
+/// The first pause if other events come: they may have brought what it names. It gets longer, too,
+/// because whoever is asked may take all the time there is, and the room waits for that.
+const PAUSE_AFTER_NEWS_MIN: Duration = Duration::from_secs(2);
+/// Such events of one room: a server that makes them up must not fill the inbox.
+const PARKED_MAX: usize = 20;
+
+/// Events that wait for what they name, out of the way of the others.
+#[derive(Default)]
+pub(super) struct Parked {
+    keys: HashSet<InboxKey>,
+    /// How often they were parked.
+    times: u32,
+    until: Option<Instant>,
+}
+
+impl Parked {
+    /// These, too, are tried again after a pause, which is longer each time.
+    pub(super) fn park(&mut self, keys: Vec<InboxKey>) {
+        if self.keys.is_empty() {
+            self.until = Some(Instant::now() + self.doubled(PAUSE_MIN));
+            self.times = if keys.is_empty() { 0 } else { self.times + 1 };
+        }
+        self.keys.extend(keys);
+    }
+
+    /// A pause that is twice as long each time.
+    fn doubled(&self, pause: Duration) -> Duration {
+        pause.saturating_mul(2_u32.saturating_pow(self.times)).min(PAUSE_MAX)
+    }
+
+    /// How many more may be parked.
+    pub(super) fn space(&self) -> usize {
+        PARKED_MAX.saturating_sub(self.keys.len())
+    }
+
+    pub(super) fn has(&self, key: &InboxKey) -> bool {
+        self.keys.contains(key)
+    }
+
+    pub(super) fn try_soon(&mut self) {
+        let soon = Instant::now() + self.doubled(PAUSE_AFTER_NEWS_MIN);
+        self.until = self.until.map(|until| until.min(soon));
+    }
+
+    /// Waits until they may be tried, and lets them.
+    pub(super) async fn time_is_up(&mut self) {
+        if let Some(until) = self.until {
+            tokio::time::sleep_until(until).await;
+        }
+        self.keys.clear();
+    }
+}
 
 #[derive(Deserialize)]
 struct Event {
@@ -37,13 +92,14 @@ struct Content {
 }
 
 impl Rooms {
-    /// Give up events that lack something which cannot be had; not those with which
-    /// somebody leaves or is thrown out of this server, for a day. Whether none of those is left.
+    /// Give up events that lack something which cannot be had; not those with which somebody leaves
+    /// or is thrown out of this server, for a day, but only so many of them. Those that are left.
     pub(super) async fn give_up_most(
         &self,
         room: &RoomId,
         keys: &[InboxKey],
-    ) -> Result<bool, RoomsError> {
+        kept_max: usize,
+    ) -> Result<Vec<InboxKey>, RoomsError> {
         let part = self.data().parts().room(room);
         let rows = self.data().get_many::<InboxRow>(keys.iter().map(|key| (part, key))).await?;
         let rows = keys.iter().zip(rows).filter_map(|(key, row)| Some((*key, row?.value)));
@@ -53,14 +109,15 @@ impl Rooms {
             rows.get(key)
                 .is_some_and(|row| now_ms < row.since_ms + END_WAITS_MS && self.is_end(&row.pdu))
         };
-        let (kept, given_up): (Vec<InboxKey>, Vec<InboxKey>) =
+        let (mut kept, mut given_up): (Vec<InboxKey>, Vec<InboxKey>) =
             keys.iter().copied().partition(is_kept);
+        given_up.extend(kept.split_off(kept.len().min(kept_max)));
         if !given_up.is_empty() {
             let events = given_up.len();
             tracing::info!(%room, events, "events are given up: what they name cannot be had");
             self.give_up(room, &given_up).await?;
         }
-        Ok(kept.is_empty())
+        Ok(kept)
     }
 
     /// Whether with an event somebody leaves, or somebody of this server is thrown out. Pure.
@@ -73,15 +130,5 @@ impl Rooms {
         event.kind == TimelineEventType::RoomMember
             && ends
             && (leaves || user.is_some_and(|user| self.data().is_local(&user)))
-    }
-}
-
-/// The pause before the next try, longer each time; shorter if other events come.
-pub(super) async fn pause_between(tries: u32, news: &Notify) {
-    let pause = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(tries)).min(PAUSE_MAX);
-    tokio::time::sleep(PAUSE_MIN).await;
-    tokio::select! {
-        () = news.notified() => {}
-        () = tokio::time::sleep(pause.saturating_sub(PAUSE_MIN)) => {}
     }
 }

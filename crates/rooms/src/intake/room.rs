@@ -7,7 +7,7 @@ use blaupause_graph::{Pdu, order};
 use ruma::{OwnedEventId, OwnedServerName, RoomId, room_version_rules::RoomVersionRules};
 use serde_json::value::RawValue;
 
-use super::ends::pause_between;
+use super::ends::Parked;
 use crate::{
     Rooms, RoomsError,
     gather::Gathered,
@@ -30,6 +30,8 @@ enum Look {
     Progress,
     /// All of these lack something.
     Stuck(Vec<InboxKey>),
+    /// There is nothing but what is parked.
+    Parked,
 }
 
 /// What became of the first events that wait.
@@ -51,16 +53,25 @@ impl Rooms {
     /// Judge what waits in a room until nothing is left, or the server stops.
     pub(super) async fn empty_inbox(&self, room: &RoomId) {
         let stop = self.data().env().stop().clone();
-        let mut tries = 0;
+        let news = self.inbox().news(room);
+        let (mut tries, mut parked) = (0, Parked::default());
         loop {
             let seen = self.inbox().seen(room);
             let look = tokio::select! {
                 () = stop.cancelled() => return,
-                look = Box::pin(self.look_into_inbox(room)) => look,
+                look = Box::pin(self.look_into_inbox(room, &parked)) => look,
             };
             let pause = match look {
                 Ok(Look::Progress) => {
                     tries = 0;
+                    continue;
+                }
+                Ok(Look::Parked) => {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = parked.time_is_up() => tries = TRIES_MAX - 1,
+                        () = news.notified() => parked.try_soon(),
+                    }
                     continue;
                 }
                 Ok(Look::Empty) => match self.leave_inbox(room, seen).await {
@@ -79,23 +90,18 @@ impl Rooms {
             };
             tries += 1;
             match pause {
-                Ok(keys) if tries >= TRIES_MAX => match self.give_up_most(room, &keys).await {
-                    Ok(true) => {
-                        tries = 0;
-                        continue;
-                    }
-                    Ok(false) => {
-                        let news = self.inbox().news(room);
-                        tokio::select! {
-                            () = stop.cancelled() => return,
-                            () = pause_between(tries, &news) => {}
+                Ok(keys) if tries >= TRIES_MAX => {
+                    match self.give_up_most(room, &keys, parked.space()).await {
+                        Ok(kept) => {
+                            tries = 0;
+                            parked.park(kept);
+                            continue;
                         }
-                        continue;
+                        Err(error) => {
+                            tracing::warn!(%room, %error, "events cannot be given up now");
+                        }
                     }
-                    Err(error) => {
-                        tracing::warn!(%room, %error, "events cannot be given up now");
-                    }
-                },
+                }
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(%room, %error, "events of other servers cannot be judged now");
@@ -129,13 +135,17 @@ impl Rooms {
         Ok(())
     }
 
-    async fn look_into_inbox(&self, room: &RoomId) -> Result<Look, RoomsError> {
+    async fn look_into_inbox(&self, room: &RoomId, parked: &Parked) -> Result<Look, RoomsError> {
         let part = self.data().parts().room(room);
         let rows = self.data().list::<InboxRow>(part, &(), STEP_EVENTS).await?.rows;
         if rows.is_empty() {
             return Ok(Look::Empty);
         }
-        let rows: Vec<_> = rows.into_iter().map(|(key, row)| (key, row.value)).collect();
+        let rows = rows.into_iter().filter(|(key, _)| !parked.has(key));
+        let rows: Vec<_> = rows.map(|(key, row)| (key, row.value)).collect();
+        if rows.is_empty() {
+            return Ok(Look::Parked);
+        }
         let own = self.data().server_name().to_owned();
         let rules = match self.lane(room).await {
             Ok(mut lane) => Some(lane.room()?.rules.clone()),

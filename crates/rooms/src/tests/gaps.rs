@@ -1,5 +1,7 @@
 //! Events whose parents did not come: they are asked for.
 
+use std::time::Duration;
+
 use ruma::{OwnedEventId, RoomVersionId};
 use serde_json::json;
 
@@ -85,6 +87,35 @@ async fn what_can_never_be_had_is_given_up_and_stops_nobody() {
     assert!(inbox.rows.is_empty());
 }
 
+/// Nothing else would tell that somebody is gone.
+#[tokio::test(start_paused = true)]
+async fn a_leave_that_lacks_something_waits_for_it_and_holds_up_nobody() {
+    let two = Two::new(RoomVersionId::V12).await;
+    let said = said(&two, 3).await;
+    let leaves = json!({ "membership": "leave" });
+    let bob = two.bob.to_string();
+    let left = two.b.set(&two.bob, &two.room, "m.room.member", &bob, leaves).await.expect("leaves");
+    for path in ["get_missing_events", "state", "event"] {
+        two.network.refuse(path);
+    }
+    let stage = async |event: &OwnedEventId| {
+        let pdu = two.b.pdu(&two.room, event).await;
+        two.a.rooms.stage(two.b.name(), vec![pdu]).await.expect("staged");
+    };
+    stage(&left).await;
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_secs(30 * 60)).await;
+        stage(&said[0]).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(two.a.timeline(&two.room).await.last(), Some(&said[0]), "at once");
+        assert!(two.a.stored(&two.room, &left).await.is_none());
+        two.a.data.env().advance(Duration::from_secs(3_600));
+        two.network.refuse_nothing();
+    };
+    tokio::join!(two.a.rooms.intake(), meanwhile);
+    assert_eq!(two.a.timeline(&two.room).await.last(), Some(&left));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_is_away_is_waited_for() {
     let two = Two::new(RoomVersionId::V12).await;
@@ -96,7 +127,7 @@ async fn a_peer_that_is_away_is_waited_for() {
     let network = two.network.clone();
     let name = two.b.name().to_owned();
     let back = async move {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
         network.cut(&name, false);
     };
     tokio::join!(two.a.rooms.intake(), back);

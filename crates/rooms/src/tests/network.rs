@@ -53,6 +53,10 @@ impl Network {
         self.0.lock().refused.push(path.to_owned());
     }
 
+    pub(super) fn refuse_nothing(&self) {
+        self.0.lock().refused.clear();
+    }
+
     pub(super) fn deny(&self, path: &str) {
         self.0.lock().denied.push(path.to_owned());
     }

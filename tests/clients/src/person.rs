@@ -1,6 +1,6 @@
 //! Somebody with a client set up as Element X sets up its own.
 
-use std::{path::Path, sync::Mutex, sync::PoisonError};
+use std::{collections::BTreeMap, path::Path, sync::Mutex, sync::PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use matrix_sdk::{
@@ -8,17 +8,21 @@ use matrix_sdk::{
     config::RequestConfig,
     encryption::{BackupDownloadStrategy, EncryptionSettings},
     ruma::{
-        OwnedRoomId, OwnedUserId, RoomId,
+        OwnedRoomId, OwnedUserId, RoomId, TransactionId,
         api::client::{
             account::register,
             keys::upload_keys,
+            to_device::send_event_to_device,
             uiaa::{AuthData, Dummy, MatrixUserIdentifier, Password, UserIdentifier},
         },
+        events::ToDeviceEventType,
+        serde::Raw,
         uint,
     },
     sliding_sync,
 };
 use matrix_sdk_ui::sync_service::SyncService;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{Homeserver, Talk, until};
@@ -131,6 +135,26 @@ impl Person {
         let open: Vec<&RoomId> = open.iter().map(AsRef::as_ref).collect();
         self.sync.room_list_service().subscribe_to_rooms(&open).await;
         Ok(talk)
+    }
+
+    /// Let the connection for keys turn once, with a message of this device to itself.
+    ///
+    /// The library sends what a verification in a room says next only when that connection turns, which
+    /// otherwise is when its long poll ends.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub async fn turn(&self) -> Result<()> {
+        let device = self.client.device_id().context("a device")?.to_owned();
+        let nothing = Raw::new(&json!({}))?.cast_unchecked();
+        let to = BTreeMap::from([(device.into(), nothing)]);
+        let message = send_event_to_device::v3::Request::new_raw(
+            ToDeviceEventType::Dummy,
+            TransactionId::new(),
+            BTreeMap::from([(self.id(), to)]),
+        );
+        self.client.send(message).await.context("a message to itself")?;
+        Ok(())
     }
 
     /// What a client answers when the server wants to see the password again.

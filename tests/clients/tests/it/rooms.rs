@@ -5,7 +5,7 @@ use blaupause_clients::{Person, Talk, scenario, until};
 use matrix_sdk::{
     media::MediaFormat,
     ruma::{
-        OwnedRoomId,
+        OwnedRoomId, RoomId,
         api::client::room::create_room::v3::{Request, RoomPreset},
         events::{InitialStateEvent, room::encryption::RoomEncryptionEventContent},
     },
@@ -32,15 +32,16 @@ pub async fn room(people: &[&Person], encrypted: bool) -> Result<OwnedRoomId> {
     Ok(id)
 }
 
-/// The same, opened by two people who both see two members.
+pub async fn open(alice: &Person, bob: &Person, id: &RoomId) -> Result<(Talk, Talk)> {
+    Ok((alice.open(id).await?, bob.open(id).await?))
+}
+
+/// A new room, opened by two people who both see two members.
 pub async fn talk(alice: &Person, bob: &Person, encrypted: bool) -> Result<(Talk, Talk)> {
-    let id = room(&[alice, bob], encrypted).await?;
-    let talks = (alice.open(&id).await?, bob.open(&id).await?);
+    let talks = open(alice, bob, &room(&[alice, bob], encrypted).await?).await?;
     for talk in [&talks.0, &talks.1] {
-        until("both see two members", async || {
-            (talk.room.joined_members_count() == 2).then_some(())
-        })
-        .await?;
+        let what = format!("{} sees two members", talk.room.own_user_id());
+        until(&what, async || (talk.room.joined_members_count() == 2).then_some(())).await?;
         assert_eq!(talk.room.latest_encryption_state().await?.is_encrypted(), encrypted);
     }
     Ok(talks)

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use blaupause_clients::{Person, Talk, between, until};
 use matrix_sdk::encryption::CrossSigningResetAuthType;
 
-use super::encryption::knows;
-use crate::{encryption::identity_key, rooms::talk};
+use super::{encryption::knows, talk};
+use crate::encryption::identity_key;
 
 /// Somebody's key as another person's device has it, without asking for it.
 async fn identity_as_known(by: &Person, of: &Person) -> Option<String> {
@@ -37,7 +37,7 @@ async fn gets_new_identity(person: &Person) -> Result<()> {
 
 /// An encrypted talk in which both have spoken: from then on each knows the other's devices.
 async fn greet(alice: &Person, bob: &Person) -> Result<(Talk, Talk)> {
-    let (here, there) = talk(alice, bob, true).await?;
+    let (here, there) = talk(alice, bob).await?;
     here.say("hello").await?;
     there.sees("hello").await?;
     there.say("hello to you").await?;

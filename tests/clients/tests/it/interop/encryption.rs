@@ -1,15 +1,21 @@
 //! What only the two ends can read, with a server behind each end.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use blaupause_clients::{Person, Talk, between, until};
 use matrix_sdk::RoomState;
 use matrix_sdk_ui::timeline::EventTimelineItem;
+use tokio::time;
 
+use super::{members, talk};
 use crate::{
     encryption::is_verified,
-    rooms::talk,
     verification::{compare_emojis, requested_of},
 };
+
+/// How often a connection for keys turns where the library waits for it.
+const TURN: Duration = Duration::from_millis(500);
 
 /// Wait until somebody knows this device of another.
 pub async fn knows(somebody: &Person, of: &Person) -> Result<()> {
@@ -26,11 +32,6 @@ fn session(item: &EventTimelineItem) -> Option<String> {
     item.encryption_info()?.session_id().map(ToOwned::to_owned)
 }
 
-async fn members(talk: &Talk, count: u64) -> Result<()> {
-    let what = format!("{} sees {count} members", talk.room.own_user_id());
-    until(&what, async || (talk.room.joined_members_count() == count).then_some(())).await
-}
-
 async fn says(from: &Talk, to: &[&Talk], text: &str) -> Result<Option<String>> {
     from.say(text).await?;
     let mut key = None;
@@ -42,12 +43,39 @@ async fn says(from: &Talk, to: &[&Talk], text: &str) -> Result<Option<String>> {
     Ok(key)
 }
 
+/// Wait until somebody knows another as verified.
+async fn trusts(somebody: &Person, other: &Person) -> Result<()> {
+    let what = format!("{} trusts {}", somebody.id(), other.id());
+    let encryption = somebody.client.encryption();
+    until(&what, async || {
+        let identity = encryption.get_user_identity(&other.id()).await;
+        identity.ok()??.is_verified().then_some(())
+    })
+    .await
+}
+
+/// Wait for something that goes through a room and needs the connections for keys, too.
+async fn turning(people: [&Person; 2], what: impl Future<Output = Result<()>>) -> Result<()> {
+    let turns = async {
+        loop {
+            for person in people {
+                person.turn().await?;
+            }
+            time::sleep(TURN).await;
+        }
+    };
+    tokio::select! {
+        done = what => done,
+        failed = turns => failed,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "tests/interop starts the two servers"]
 async fn encrypted_messages_go_both_ways_and_reach_new_devices_of_both() {
     between(async |pair| {
         let (alice, bob) = pair.people().await?;
-        let (here, there) = talk(&alice, &bob, true).await?;
+        let (here, there) = talk(&alice, &bob).await?;
         for round in 1..=2 {
             says(&here, &[&there], &format!("question {round}")).await?;
             says(&there, &[&here], &format!("answer {round}")).await?;
@@ -74,7 +102,7 @@ async fn encrypted_messages_go_both_ways_and_reach_new_devices_of_both() {
 async fn a_new_device_of_either_recovers_what_was_said() {
     between(async |pair| {
         let (alice, bob) = pair.people().await?;
-        let (here, there) = talk(&alice, &bob, true).await?;
+        let (here, there) = talk(&alice, &bob).await?;
         says(&here, &[&there], "an old question").await?;
         says(&there, &[&here], "an old answer").await?;
         let keys = [
@@ -116,16 +144,12 @@ async fn people_of_two_servers_verify_each_other() {
         knows(&alice, &bob).await?;
         knows(&bob, &alice).await?;
         let (sent, received) = requested_of(&alice, &bob).await?;
-        compare_emojis(&sent, &received).await?;
-        for (one, other) in [(&alice, &bob), (&bob, &alice)] {
-            let what = format!("{} trusts {}", one.id(), other.id());
-            until(&what, async || {
-                let identity = one.client.encryption().get_user_identity(&other.id()).await;
-                identity.ok()??.is_verified().then_some(())
-            })
-            .await?;
-        }
-        Ok(())
+        let verified = async {
+            compare_emojis(&sent, &received).await?;
+            trusts(&alice, &bob).await?;
+            trusts(&bob, &alice).await
+        };
+        turning([&alice, &bob], verified).await
     })
     .await;
 }
@@ -136,7 +160,7 @@ async fn who_has_left_does_not_get_the_keys_of_what_follows() {
     between(async |pair| {
         let (alice, bob) = pair.people().await?;
         let carol = Person::new(&pair.away, &pair.called("carol")).await?;
-        let (here, there) = talk(&alice, &bob, true).await?;
+        let (here, there) = talk(&alice, &bob).await?;
         let id = here.room.room_id();
         here.room.invite_user_by_id(&carol.id()).await?;
         carol.accept(id).await?;

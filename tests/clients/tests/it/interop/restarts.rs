@@ -4,7 +4,7 @@ use anyhow::Result;
 use blaupause_clients::{Person, Talk, between, until};
 use matrix_sdk_ui::sync_service::State;
 
-use crate::rooms::talk;
+use super::talk;
 
 /// What the app does when it comes to the foreground: not to wait for the next try.
 async fn wakes(person: &Person) -> Result<()> {
@@ -29,7 +29,7 @@ async fn chat(here: &Talk, there: &Talk, what: &str) -> Result<()> {
 async fn what_is_said_while_a_server_is_down_is_read_when_it_is_back() {
     between(async |pair| {
         let (alice, bob) = pair.people().await?;
-        let (here, there) = talk(&alice, &bob, true).await?;
+        let (here, there) = talk(&alice, &bob).await?;
         chat(&here, &there, "before").await?;
         for (server, from, to, reader) in
             [(&pair.away, &here, &there, &bob), (&pair.home, &there, &here, &alice)]
@@ -54,7 +54,7 @@ async fn what_is_said_while_a_server_is_down_is_read_when_it_is_back() {
 async fn a_conversation_goes_on_after_either_server_was_killed() {
     between(async |pair| {
         let (alice, bob) = pair.people().await?;
-        let (here, there) = talk(&alice, &bob, true).await?;
+        let (here, there) = talk(&alice, &bob).await?;
         chat(&here, &there, "before").await?;
         for (server, person) in [(&pair.home, &alice), (&pair.away, &bob)] {
             server.kill().await?;
